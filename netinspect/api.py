@@ -1,0 +1,190 @@
+"""Reading sockets from Python: ask a source, test what it answers, attach owners."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+
+from msgspec.structs import asdict
+
+from netinspect.filters.selection import Selection, Test, select
+from netinspect.model import (
+    STATES,
+    Connection,
+    Count,
+    Envelope,
+    Family,
+    Note,
+    Snapshot,
+    State,
+    Summary,
+    Table,
+    decode_name,
+)
+from netinspect.owners import find_owners
+from netinspect.sources import candidates
+from netinspect.sources.chain import Chain
+
+# The states that sockets can be in: a summary shows them also when there is none.
+UNIX_STATES: frozenset[State] = frozenset({"ESTABLISHED", "LISTEN", "UNCONN"})
+DATAGRAM_STATES: frozenset[State] = frozenset({"ESTABLISHED", "UNCONN"})
+TCP_STATES: frozenset[State] = frozenset(STATES) - {"UNCONN", "UNKNOWN"}
+POSSIBLE_STATES = {"tcp": TCP_STATES, "unix": UNIX_STATES}
+
+
+class Listing:
+    """Sockets while they are read: iterate over it once, for lists of records.
+
+    The `envelope` is known from the start, the `notes` are complete at the end.
+
+    :raises SourceError: the system's sockets cannot be read.
+    """
+
+    def __init__(
+        self, selection: Selection, *, source: str = "auto", with_owners: bool = True
+    ) -> None:
+        self.selection = selection
+        taken_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+        self._chain = Chain(candidates(source))
+        self._batches = self._chain.open(selection.query())
+        self.envelope = Envelope(
+            host=decode_name(os.fsencode(socket.gethostname())),
+            platform=sys.platform,
+            sources=tuple(source.name for source in self._chain.used),
+            taken_at=taken_at,
+        )
+        self._notes: list[Note] = []
+        self._owner_test = selection.owner_test()
+        self._with_owners = with_owners or self._owner_test is not None
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What makes the answer partial; complete when the iteration has ended."""
+        return (*self._chain.notes(), *self._notes)
+
+    def __iter__(self) -> Iterator[list[Connection]]:
+        scans = self._with_owners and not all(s.gives_owners for s in self._chain.used)
+        records = self._owned() if scans else self._tested()
+        return _matching(records, self._owner_test)
+
+    def _tested(self) -> Iterator[list[Connection]]:
+        return _matching((b.records() for b in self._batches), self.selection.socket_test())
+
+    def _owned(self) -> Iterator[list[Connection]]:
+        """Read everything, and only then look for owners: what is there all along is found."""
+        wanted: set[int] | None = None
+        if self.selection.socket_test():
+            kept = list(self._tested())
+            wanted = {c.inode for connections in kept for c in connections if c.inode}
+            selected = iter(kept)
+        else:
+            # Left undecoded until the scan is done: the bytes take a quarter of the memory.
+            batches = list(self._batches)
+            selected = (batch.records() for batch in batches)
+        if wanted is not None and not wanted:
+            yield from selected
+            return
+        owners = find_owners(wanted)
+        yield from map(owners.attach, selected)
+        if note := owners.note():
+            self._notes.append(note)
+
+    def count(self) -> Counter[tuple[Table, State]]:
+        """How many sockets of each table and state there are. Instead of an iteration."""
+        if self.selection.socket_test() or self._owner_test:
+            return Counter(
+                (Table(c.protocol, c.family), c.state) for records in self for c in records
+            )
+        counts: Counter[tuple[Table, State]] = Counter()
+        for batch in self._batches:
+            counts.update((batch.table, state) for state in batch.states())
+        return counts
+
+
+def _matching(batches: Iterable[list[Connection]], test: Test | None) -> Iterator[list[Connection]]:
+    if test is None:
+        yield from batches
+    else:
+        for connections in batches:
+            yield [c for c in connections if test(c)]
+
+
+def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line has them
+    *,
+    protocols: Iterable[str] | None = None,
+    families: Iterable[Family] | None = None,
+    states: Iterable[str] | None = None,
+    listening: bool = False,
+    pids: Iterable[int] | None = None,
+    processes: Iterable[str] | None = None,
+    users: Iterable[str] | None = None,
+    ports: Iterable[int | str] | None = None,
+    local_ports: Iterable[int | str] | None = None,
+    remote_ports: Iterable[int | str] | None = None,
+    addresses: Iterable[str] | None = None,
+    local_addresses: Iterable[str] | None = None,
+    remote_addresses: Iterable[str] | None = None,
+    source: str = "auto",
+    owners: bool = True,
+) -> Snapshot:
+    """All sockets that meet every condition; None leaves a condition out.
+
+    The words are those of the command line: `protocols=["tcp4"]`, `states=["time-wait"]`,
+    `ports=[443, "8000-8100"]`, `remote_addresses=["10.0.0.0/8"]`. Without `protocols` TCP and UDP.
+
+    :raises UsageError: a word is not what its condition takes.
+    :raises SourceError: the sockets cannot be read.
+    """
+    selection = select(
+        protocols=_words(protocols),
+        families=families,
+        states=_words(states),
+        listening=listening,
+        pids=pids,
+        processes=_words(processes),
+        users=_words(users),
+        ports=_words(ports),
+        local_ports=_words(local_ports),
+        remote_ports=_words(remote_ports),
+        addresses=_words(addresses),
+        local_addresses=_words(local_addresses),
+        remote_addresses=_words(remote_addresses),
+    )
+    listing = Listing(selection, source=source, with_owners=owners)
+    connections = tuple(c for records in listing for c in records)
+    return Snapshot(**asdict(listing.envelope), connections=connections, notes=listing.notes)
+
+
+def _words(values: Iterable[int | str] | None) -> list[str] | None:
+    """As text; a single string is one word, not its letters."""
+    if values is None:
+        return None
+    return [values] if isinstance(values, str) else [str(value) for value in values]
+
+
+def summarize(listing: Listing) -> Summary:
+    """Counts by protocol, family and state, in the order of the tables and of STATES."""
+    counts = listing.count()
+    rows = [
+        Count(*table, state, counts[table, state])
+        for table in listing.selection.tables
+        for state in STATES
+        if counts[table, state] or _is_shown_empty(table, state, listing.selection)
+    ]
+    return Summary(
+        **asdict(listing.envelope),
+        counts=tuple(rows),
+        total=sum(row.count for row in rows),
+        notes=listing.notes,
+    )
+
+
+def _is_shown_empty(table: Table, state: State, selection: Selection) -> bool:
+    """A monitor needs the 0 of a state; not of one that was filtered out."""
+    asked = selection.query().states
+    possible = POSSIBLE_STATES.get(table.protocol, DATAGRAM_STATES)
+    return state in possible and (asked is None or state in asked)

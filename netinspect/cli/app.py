@@ -1,0 +1,164 @@
+"""The program: which command, and what becomes of its errors."""
+
+from __future__ import annotations
+
+import gc
+import os
+from importlib import import_module
+
+import click
+from click.shell_completion import CompletionItem, shell_complete
+
+from netinspect import __version__
+from netinspect.cli.exit_status import ExitStatus
+from netinspect.cli.foreign_flags import check_foreign_flags
+from netinspect.cli.output import discard_output, flush_output, print_error
+from netinspect.cli.sections import write_sections
+from netinspect.errors import NetinspectError, UsageError, unknown_word
+
+PROGRAM = "netinspect"
+COMPLETION_VARIABLE = "_NETINSPECT_COMPLETE"
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+# Each command is the variable `command` of the module of its name, loaded when it is needed.
+COMMANDS = {
+    "list": "which sockets are there, and whose are they (the default)",
+    "summary": "how many, by protocol and state",
+    "schema": "the JSON Schema of a command's output",
+    "completion": "completion for bash, zsh or fish",
+}
+DEFAULT_COMMAND = "list"
+EXAMPLES = """\
+\b
+  netinspect                            all TCP and UDP sockets with their owners
+  netinspect -l                         what listens
+  netinspect -s time-wait --rport 443   what waits, of the connections to port 443
+  netinspect --process nginx -o json    for a script
+  netinspect summary                    how many, by state
+"""
+
+
+class Program(click.Group):
+    """A group whose commands are loaded one at a time, and whose default command is `list`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
+        """All commands, in the order of `--help`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 click's signature
+        """Load a command; None when there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"netinspect.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command in."""
+        # While the shell completes the first word it may still become a command.
+        if args or not ctx.resilient_parsing:
+            args = with_command(args)
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The first word is a command, or an option of the default command."""
+        default = self.get_command(ctx, DEFAULT_COMMAND)
+        if incomplete.startswith("-") and default:
+            return default.shell_complete(click.Context(default), incomplete)
+        return super().shell_complete(ctx, incomplete)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, then the options of the default command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+        default = self.get_command(ctx, DEFAULT_COMMAND)
+        if default:
+            write_sections(click.Context(default), default.params, formatter)
+
+
+def with_command(args: list[str]) -> list[str]:
+    """The arguments with the default command where none is named.
+
+    :raises UsageError: the first word is no command.
+    """
+    if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
+        return [DEFAULT_COMMAND, *args]
+    if not args[0].startswith("-") and args[0] not in COMMANDS:
+        raise UsageError(unknown_word("command", args[0], COMMANDS))
+    return args
+
+
+@click.command(
+    cls=Program,
+    context_settings=CONTEXT,
+    help="What are this machine's sockets doing, whose are they, and is that a problem?\n\n"
+    + EXAMPLES,
+    options_metavar="[COMMAND] [OPTIONS]",
+    subcommand_metavar="",
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def program() -> None:
+    """Overridden by `help`."""
+
+
+def run(args: list[str]) -> int:
+    """Do what the arguments ask; the exit status. Nothing that is foreseen raises.
+
+    Not through click's main(): its statuses for a broken pipe and for Ctrl-C are wrong.
+    """
+    gc.disable()  # one question, one answer: collecting costs 10 % of a large listing
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        return shell_complete(program, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    try:
+        return _invoke(args)
+    except (UsageError, click.UsageError) as error:
+        return _fail(error, ExitStatus.USAGE)
+    except NetinspectError as error:
+        return _fail(error, ExitStatus.UNREADABLE)
+    except KeyboardInterrupt:
+        discard_output()
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        discard_output()
+        return ExitStatus.BROKEN_PIPE
+    except OSError as error:
+        discard_output()
+        return _fail(error, ExitStatus.UNREADABLE)
+
+
+def _invoke(args: list[str]) -> int:
+    check_foreign_flags(args, _options_with_value(args))
+    try:
+        with program.make_context(PROGRAM, list(args)) as context:
+            status = program.invoke(context)
+    except click.exceptions.Exit as done:  # --help, --version
+        status = done.exit_code
+    flush_output()
+    return status if status is not None else ExitStatus.DONE
+
+
+def _options_with_value(args: list[str]) -> set[str]:
+    """The options of the command in question that take the next word as their value."""
+    name = args[0] if args and args[0] in COMMANDS else DEFAULT_COMMAND
+    command = program.get_command(click.Context(program), name)
+    params = command.params if command else []
+    return {
+        name
+        for param in params
+        if isinstance(param, click.Option) and not param.is_flag and param.flag_value is None
+        for name in param.opts
+    }
+
+
+def _fail(error: Exception, status: ExitStatus) -> int:
+    """Say on one line of stderr what is wrong, and where there is help."""
+    if isinstance(error, click.ClickException):
+        message = error.format_message().rstrip(".").replace(". (", " (")
+        message = f"{message[:1].lower()}{message[1:]} (see {PROGRAM} --help)"
+    elif isinstance(error, OSError):
+        message = f"cannot write the answer: {error.strerror}"
+    else:
+        message = str(error)
+    print_error(message)
+    return status

@@ -1,0 +1,120 @@
+"""`netinspect list`: which sockets are there, and whose are they?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netinspect.cli.exit_status import ExitStatus
+from netinspect.cli.options import (
+    OUTPUT,
+    column_words,
+    complete_words,
+    filter_options,
+    format_options,
+    option,
+    refuse_words,
+    say_what_does_not_exist,
+    selection_of,
+)
+from netinspect.cli.output import print_notes, write
+from netinspect.cli.sections import SectionCommand
+
+if TYPE_CHECKING:
+    from netinspect.render.listing import Presentation
+
+
+@click.command("list", cls=SectionCommand, short_help="which sockets are there (the default)")
+@filter_options
+@format_options()
+@option(
+    OUTPUT,
+    "--columns",
+    multiple=True,
+    metavar="NAMES",
+    help="The columns, by comma: keys of the record, and local, remote, proto.",
+    shell_complete=complete_words(column_words),
+)
+@option(
+    OUTPUT,
+    "--sort",
+    multiple=True,
+    metavar="KEY",
+    help="Order by this column, -KEY for the largest first. Holds all rows.",
+    shell_complete=complete_words(column_words),
+)
+@option(OUTPUT, "--limit", type=click.IntRange(min=0), metavar="N", help="At most N sockets.")
+@option(OUTPUT, "--no-header", is_flag=True, help="No line of titles.")
+@option(OUTPUT, "--no-owners", is_flag=True, help="Do not look for owners: much faster.")
+@option(
+    OUTPUT,
+    "--color",
+    type=click.Choice(("auto", "always", "never")),
+    default="auto",
+    help="auto: on a terminal, unless NO_COLOR is set or TERM is dumb.",
+)
+@option(
+    OUTPUT,
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Print nothing; exit with 1 when nothing matches.",
+)
+@click.argument("words", nargs=-1, metavar="")
+def command(words: tuple[str, ...], **options: Any) -> int:
+    """List sockets with their owners.
+
+    All TCP and UDP sockets unless an option says otherwise.
+
+    \b
+    Examples:
+      netinspect -l --proto tcp
+      netinspect -s close-wait --process java
+      netinspect --raddr 10.0.0.0/8 --sort -recv_q --limit 10
+      netinspect -o csv --columns local_address,local_port,pid,process
+    """
+    refuse_words(words)
+    selection = selection_of(options)
+
+    from netinspect.api import Listing
+    from netinspect.render.listing import render_listing
+
+    shown = _presentation(options)
+    with_owners = shown.needs_owners and not options["quiet"]
+    listing = Listing(selection, source=options["source"], with_owners=with_owners)
+    if options["quiet"]:
+        return ExitStatus.DONE if any(listing) else ExitStatus.NO
+    write(render_listing(listing, shown, listing.envelope, lambda: listing.notes))
+    print_notes(listing.notes)
+    say_what_does_not_exist(selection)
+    return ExitStatus.DONE
+
+
+def _presentation(options: dict[str, Any]) -> Presentation:
+    from netinspect.filters.words import split_words
+    from netinspect.render.listing import Screen, present
+
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return present(
+        options["output"],
+        columns=split_words(options["columns"]),
+        sort=split_words(options["sort"]),
+        limit=options["limit"],
+        has_header=not options["no_header"],
+        has_owners=not options["no_owners"],
+        screen=Screen(
+            width=shutil.get_terminal_size().columns if is_terminal else None,
+            has_colour=_has_colour(options["color"], is_terminal=is_terminal),
+        ),
+    )
+
+
+def _has_colour(when: str, *, is_terminal: bool) -> bool:
+    """https://no-color.org: any value but the empty one says no."""
+    if when != "auto":
+        return when == "always"
+    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,239 @@
+"""The options that commands share, and what they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from netinspect.cli.output import print_error
+from netinspect.cli.sections import SectionOption
+from netinspect.errors import UsageError, unknown_word
+
+if TYPE_CHECKING:
+    from netinspect.filters.selection import Selection
+    from netinspect.model import Family
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+FILTERS = "Filter options (all must hold; several values of one are alternatives)"
+OUTPUT = "Output options"
+
+
+def complete_words(words: Callable[[], tuple[str, ...]]) -> Completion:
+    """Complete the last of several words with a comma between them."""
+
+    def complete(
+        _context: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + w) for w in words() if w.startswith(last)]
+
+    return complete
+
+
+def _state_words() -> tuple[str, ...]:
+    from netinspect.filters.words import GROUPS, STATE_WORDS
+
+    return (*STATE_WORDS, *GROUPS)
+
+
+def _protocol_words() -> tuple[str, ...]:
+    from netinspect.filters.words import PROTOCOL_WORDS
+
+    return PROTOCOL_WORDS
+
+
+def _source_words() -> tuple[str, ...]:
+    from netinspect.sources import SOURCE_NAMES
+
+    return SOURCE_NAMES
+
+
+def column_words() -> tuple[str, ...]:
+    """The names of all columns."""
+    from netinspect.render.columns import COLUMNS
+
+    return tuple(COLUMNS)
+
+
+def _format_words() -> tuple[str, ...]:
+    from netinspect.render.named import OWN_FORMATS, named_formats
+
+    return (*OWN_FORMATS, *named_formats())
+
+
+def option(section: str, *names: str, **attributes: Any) -> Callable[[Function], Function]:
+    """An option under a heading."""
+    return click.option(*names, cls=SectionOption, section=section, **attributes)
+
+
+def _words(
+    name: str, *names: str, metavar: str, help_text: str, **attributes: Any
+) -> Callable[[Function], Function]:
+    """A filter option with several values, by comma or repetition."""
+    return option(
+        FILTERS, name, *names, multiple=True, metavar=metavar, help=help_text, **attributes
+    )
+
+
+FILTER_OPTIONS = (
+    _words(
+        "-s",
+        "--state",
+        "states",
+        metavar="STATE",
+        help_text="In any spelling: time-wait, TIME_WAIT, TimeWait; or a group of ss: connected, "
+        "synchronized, bucket, big, all.",
+        shell_complete=complete_words(_state_words),
+    ),
+    _words(
+        "--proto",
+        "protocols",
+        metavar="PROTO",
+        help_text="tcp, udp (the default: both), udplite, raw, icmp, unix, all; tcp4, tcp6 and so "
+        "on for one family.",
+        shell_complete=complete_words(_protocol_words),
+    ),
+    option(FILTERS, "-4", "ipv4", is_flag=True, help="Only IPv4."),
+    option(FILTERS, "-6", "ipv6", is_flag=True, help="Only IPv6."),
+    option(
+        FILTERS,
+        "-l",
+        "--listening",
+        is_flag=True,
+        help="Only listeners: LISTEN, and UNCONN for UDP and raw.",
+    ),
+    _words("--pid", "pids", metavar="PID", help_text="Held by this process."),
+    _words(
+        "--process",
+        "processes",
+        metavar="NAME",
+        help_text="Held by a process with this in its name; with *, ? or [ the whole name.",
+    ),
+    _words("--user", "users", metavar="USER", help_text="Owned by this user, name or uid."),
+    _words("--port", "ports", metavar="PORT", help_text="Either port: 443, 8000-8100, https."),
+    _words("--lport", "local_ports", metavar="PORT", help_text="The local port."),
+    _words("--rport", "remote_ports", metavar="PORT", help_text="The remote port."),
+    _words(
+        "--addr",
+        "addresses",
+        metavar="ADDR",
+        help_text="Either address: 10.0.0.1, 10.0.0.0/8, ::1. IPv4 matches v4-mapped IPv6 too.",
+    ),
+    _words("--laddr", "local_addresses", metavar="ADDR", help_text="The local address."),
+    _words("--raddr", "remote_addresses", metavar="ADDR", help_text="The remote address."),
+    option(
+        FILTERS,
+        "--source",
+        default="auto",
+        metavar="SOURCE",
+        help="Read the sockets from here and nowhere else: sock_diag, proc, psutil.",
+        shell_complete=complete_words(_source_words),
+    ),
+    option(
+        FILTERS, "-a", "ignored_all", is_flag=True, help="Accepted, does nothing: all is shown."
+    ),
+    option(
+        FILTERS,
+        "-n",
+        "ignored_numeric",
+        is_flag=True,
+        help="Accepted, does nothing: numbers are shown.",
+    ),
+)
+
+
+def filter_options(command: Function) -> Function:
+    """The options that select sockets. Give what they bring to `selection_of`."""
+    for add in reversed(FILTER_OPTIONS):
+        command = add(command)
+    return command
+
+
+def format_options(formats: tuple[str, ...] | None = None) -> Callable[[Function], Function]:
+    """`-o` and `--json`; all formats that a listing has, or these."""
+    kind = click.Choice(formats) if formats else None
+    add_output = option(
+        OUTPUT,
+        "-o",
+        "--output",
+        "output",
+        default="table",
+        type=kind,
+        metavar=None if formats else "FORMAT",
+        help="The format."
+        if formats
+        else "table, wide, json, ndjson, csv, tsv, or a format of tabulate: github, html, ...",
+        shell_complete=None if formats else complete_words(_format_words),
+    )
+    add_json = option(OUTPUT, "--json", "output", flag_value="json", help="The same as -o json.")
+    return lambda command: add_output(add_json(command))
+
+
+def selection_of(options: dict[str, Any]) -> Selection:
+    """The selection that the filter options describe.
+
+    :raises UsageError: a value is not what its option takes.
+    """
+    from netinspect.filters.selection import parse_pids, select
+    from netinspect.filters.words import split_words
+
+    words = {name: split_words(options[name]) or None for name in WORD_OPTIONS}
+    pids = split_words(options["pids"])
+    families: list[Family] = []
+    if options["ipv4"]:
+        families.append("ipv4")
+    if options["ipv6"]:
+        families.append("ipv6")
+    return select(
+        **words,
+        families=families or None,
+        listening=options["listening"],
+        pids=parse_pids(pids) if pids else None,
+    )
+
+
+WORD_OPTIONS = (
+    "states",
+    "protocols",
+    "processes",
+    "users",
+    "ports",
+    "local_ports",
+    "remote_ports",
+    "addresses",
+    "local_addresses",
+    "remote_addresses",
+)
+
+
+def refuse_words(words: tuple[str, ...]) -> None:
+    """A word that is no option: a command in the wrong place, or nothing that we know.
+
+    :raises UsageError: there is one.
+    """
+    from netinspect.cli.app import COMMANDS
+
+    if not words:
+        return
+    word = words[0]
+    if word in COMMANDS:
+        raise UsageError(f"{word!r}: a command comes before its options: netinspect {word} ...")
+    raise UsageError(unknown_word("command", word, COMMANDS))
+
+
+def say_what_does_not_exist(selection: Selection) -> None:
+    """An empty answer has a reason: no such process, no such user."""
+    from netinspect.owners import process_exists
+    from netinspect.sources.names import user_exists
+
+    for pid in sorted(selection.pids or ()):
+        if not process_exists(pid):
+            print_error(f"there is no process {pid}")
+    for user in sorted(selection.users or ()):
+        if not user_exists(user):
+            print_error(f"there is no user {user!r}")

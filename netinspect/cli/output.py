@@ -1,0 +1,54 @@
+"""Writing: data to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from netinspect.render.escape import escape_cell
+
+if TYPE_CHECKING:
+    from netinspect.model import Note
+
+PROGRAM = "netinspect"
+
+
+def write(chunks: Iterable[bytes]) -> None:
+    """Write to stdout, piece by piece.
+
+    :raises OSError: stdout cannot be written; `BrokenPipeError` when its reader has gone.
+    """
+    if sys.stdout is None:  # Python's way to say that descriptor 1 was closed
+        raise OSError(9, "stdout is closed")
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+
+
+def flush_output() -> None:
+    """Write what is still buffered: an error must show here, not when Python ends."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def discard_output() -> None:
+    """Let nothing that is still buffered fail again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def print_error(message: str) -> None:
+    """One line on stderr; a stderr that cannot be written is no reason to fail."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"{PROGRAM}: {escape_cell(message)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def print_notes(notes: Iterable[Note]) -> None:
+    """What makes the answer partial, a line each."""
+    for note in notes:
+        print_error(note.message)

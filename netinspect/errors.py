@@ -1,0 +1,44 @@
+"""Every error that netinspect raises on purpose, in one hierarchy.
+
+A message says where, what was expected, what was found and, when there is one, the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class NetinspectError(Exception):
+    """The root: catch it to catch everything that netinspect raises on purpose."""
+
+
+class UsageError(NetinspectError, ValueError):
+    """The question cannot be asked: a port of 65536, a state that does not exist."""
+
+
+class ParseError(NetinspectError):
+    """Bytes or text from outside are not what their format promises."""
+
+
+class SourceError(NetinspectError):
+    """The system's sockets could not be read."""
+
+
+class RefusedError(SourceError):
+    """This source is not offered here (by permission or by the kernel); another one may be."""
+
+
+def unknown_word(what: str, word: str, choices: Iterable[str]) -> str:
+    """The message for a word that is none of the choices, with the nearest one."""
+    from difflib import get_close_matches  # only an error needs it
+
+    nearest = {fold(choice): choice for choice in choices}
+    match = get_close_matches(fold(word), nearest, n=1, cutoff=0.55)
+    if match:
+        return f"unknown {what} {word!r}; did you mean {nearest[match[0]]}?"
+    return f"unknown {what} {word!r}; expected one of {', '.join(nearest.values())}"
+
+
+def fold(word: str) -> str:
+    """Without case and separators: `TIME_WAIT`, `time-wait` and `TimeWait` are one word."""
+    return word.casefold().replace("-", "").replace("_", "")

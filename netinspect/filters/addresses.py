@@ -1,0 +1,75 @@
+"""Addresses and networks, IPv4 and IPv6."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Literal
+
+from netinspect.errors import UsageError
+from netinspect.model import Network
+
+MAPPED_PREFIX = b"\0" * 10 + b"\xff\xff"
+
+
+def parse_networks(words: Iterable[str], side: Literal["local", "remote"]) -> list[Network]:
+    """The network of each word: `10.0.0.1`, `10.0.0.0/8`, `::1`, `[::1]`, `fe80::1%eth0`.
+
+    :raises UsageError: a word is no address and no network.
+    """
+    return [_parse_network(word, side) for word in words]
+
+
+def _parse_network(word: str, side: Literal["local", "remote"]) -> Network:
+    host, slash, length = word.partition("/")
+    host, _, zone = host.strip().removeprefix("[").removesuffix("]").partition("%")
+    try:
+        network = ipaddress.ip_network(f"{host}{slash}{length}", strict=False)
+    except ValueError:
+        raise UsageError(
+            f"address {word!r}: expected an IPv4 or IPv6 address, or a network such as "
+            f"10.0.0.0/8 or 2001:db8::/32{_prefix_hint(host, slash, length)}"
+        ) from None
+    return Network(side, network.network_address.packed, network.prefixlen, zone or None)
+
+
+def _prefix_hint(host: str, slash: str, length: str) -> str:
+    """What is wrong with the part behind the slash, when the part before it is right."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    if not slash:
+        return ""
+    return f"; a prefix length here is 0 to {address.max_prefixlen}, found {length!r}"
+
+
+class InNetwork(dict["str | None", bool]):
+    """Whether an address, as the record has it, lies in one of the networks; each judged once."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self.networks = tuple(networks)
+
+    def __missing__(self, address: str | None) -> bool:
+        self[address] = verdict = address is not None and self._holds(address)
+        return verdict
+
+    def _holds(self, address: str) -> bool:
+        text, _, zone = address.partition("%")
+        try:
+            packed = ipaddress.ip_address(text).packed
+        except ValueError:  # the path of a unix socket
+            return False
+        return any(
+            _has_prefix(packed, network) and network.zone in (None, zone)
+            for network in self.networks
+        )
+
+
+def _has_prefix(packed: bytes, network: Network) -> bool:
+    if len(packed) == 16 and len(network.packed) == 4 and packed.startswith(MAPPED_PREFIX):
+        packed = packed[12:]
+    if len(packed) != len(network.packed):
+        return False
+    shift = 8 * len(packed) - network.prefix_length
+    return int.from_bytes(packed, "big") >> shift == int.from_bytes(network.packed, "big") >> shift

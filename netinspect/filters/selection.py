@@ -1,0 +1,194 @@
+"""All filter options as one question: a query for the source, and two tests of what it answers."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from netinspect.errors import UsageError
+from netinspect.filters.addresses import InNetwork, parse_networks
+from netinspect.filters.ports import parse_ports
+from netinspect.filters.words import DEFAULT_PROTOCOLS, parse_states, parse_tables
+from netinspect.model import (
+    Connection,
+    Family,
+    Network,
+    PortRange,
+    Query,
+    State,
+    Table,
+    decode_name,
+)
+
+Test = Callable[[Connection], bool]
+
+LISTENING: frozenset[State] = frozenset({"LISTEN", "UNCONN"})
+# As in ss: a datagram socket without a peer listens, a unix one does not.
+DATAGRAM_LISTENERS = ("udp", "udplite", "raw", "icmp")
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which sockets are asked for. All conditions must hold; the values of one are alternatives."""
+
+    tables: tuple[Table, ...]
+    states: frozenset[State] | None = None
+    listening: bool = False
+    pids: frozenset[int] | None = None
+    processes: tuple[re.Pattern[str], ...] = ()
+    users: frozenset[str] | None = None
+    port_clauses: tuple[tuple[PortRange, ...], ...] = ()
+    network_clauses: tuple[tuple[Network, ...], ...] = ()
+
+    def query(self) -> Query:
+        """What to ask the source: it tests these itself as far as it can."""
+        states = self.states
+        if self.listening:
+            states = LISTENING if states is None else LISTENING & states
+        return Query(
+            tables=self.tables,
+            states=states,
+            clauses=(*self.port_clauses, *self.network_clauses),
+        )
+
+    def socket_test(self) -> Test | None:
+        """The test of what the socket itself tells; None when everything passes."""
+        return _all_of([*self._state_tests(), *self._user_tests(), *self._place_tests()])
+
+    def owner_test(self) -> Test | None:
+        """The test of a socket that has its owners; None when everything passes."""
+        pids, patterns = self.pids, self.processes
+        tests: list[Test] = []
+        if pids is not None:
+            tests.append(lambda c: any(owner.pid in pids for owner in c.owners))
+        if patterns:
+            tests.append(lambda c: any(_is_named(owner.process, patterns) for owner in c.owners))
+        return _all_of(tests)
+
+    def _state_tests(self) -> Iterable[Test]:
+        states = self.states
+        if states is not None:
+            yield lambda c: c.state in states
+        if self.listening:
+            yield _is_listening
+
+    def _user_tests(self) -> Iterable[Test]:
+        users = self.users
+        if users is not None:
+            yield lambda c: c.user in users or (c.uid is not None and str(c.uid) in users)
+
+    def _place_tests(self) -> Iterable[Test]:
+        for ports in self.port_clauses:
+            yield _port_test(ports)
+        for networks in self.network_clauses:
+            yield _network_test(networks)
+
+
+def select(  # noqa: PLR0913 one argument a filter option, as the command line has them
+    *,
+    protocols: Iterable[str] | None = None,
+    families: Iterable[Family] | None = None,
+    states: Iterable[str] | None = None,
+    listening: bool = False,
+    pids: Iterable[int] | None = None,
+    processes: Iterable[str] | None = None,
+    users: Iterable[str] | None = None,
+    ports: Iterable[str] | None = None,
+    local_ports: Iterable[str] | None = None,
+    remote_ports: Iterable[str] | None = None,
+    addresses: Iterable[str] | None = None,
+    local_addresses: Iterable[str] | None = None,
+    remote_addresses: Iterable[str] | None = None,
+) -> Selection:
+    """The selection that these words describe; None leaves a condition out.
+
+    :raises UsageError: a word is not what its option takes.
+    """
+    return Selection(
+        tables=tuple(parse_tables(protocols or DEFAULT_PROTOCOLS, families)),
+        states=None if states is None else parse_states(states),
+        listening=listening,
+        pids=None if pids is None else frozenset(pids),
+        processes=tuple(_glob(word) for word in processes or ()),
+        users=None if users is None else frozenset(decode_name(os.fsencode(u)) for u in users),
+        port_clauses=tuple(_port_clauses(ports, local_ports, remote_ports)),
+        network_clauses=tuple(_network_clauses(addresses, local_addresses, remote_addresses)),
+    )
+
+
+def parse_pids(words: Iterable[str]) -> list[int]:
+    """Process numbers.
+
+    :raises UsageError: a word is no number.
+    """
+    for word in words:
+        if not (word.isascii() and word.isdecimal()):
+            raise UsageError(f"pid {word!r}: expected a process number such as 1234")
+    return [int(word) for word in words]
+
+
+def _all_of(tests: Iterable[Test]) -> Test | None:
+    tests = tuple(tests)
+    if len(tests) <= 1:
+        return tests[0] if tests else None
+    return lambda c: all(test(c) for test in tests)
+
+
+def _is_listening(connection: Connection) -> bool:
+    return connection.state == "LISTEN" or (
+        connection.state == "UNCONN" and connection.protocol in DATAGRAM_LISTENERS
+    )
+
+
+def _glob(word: str) -> re.Pattern[str]:
+    """A pattern with `*`, `?` or `[` matches the whole name, any other word a part of it."""
+    name = decode_name(os.fsencode(word))
+    pattern = name if any(sign in name for sign in "*?[") else f"*{name}*"
+    return re.compile(fnmatch.translate(pattern))
+
+
+def _is_named(process: str | None, patterns: Iterable[re.Pattern[str]]) -> bool:
+    return process is not None and any(pattern.match(process) for pattern in patterns)
+
+
+def _port_clauses(
+    either: Iterable[str] | None, local: Iterable[str] | None, remote: Iterable[str] | None
+) -> Iterable[tuple[PortRange, ...]]:
+    if either is not None:
+        ranges = parse_ports(either)
+        yield tuple(PortRange(side, *r) for side in ("local", "remote") for r in ranges)
+    if local is not None:
+        yield tuple(PortRange("local", *r) for r in parse_ports(local))
+    if remote is not None:
+        yield tuple(PortRange("remote", *r) for r in parse_ports(remote))
+
+
+def _network_clauses(
+    either: Iterable[str] | None, local: Iterable[str] | None, remote: Iterable[str] | None
+) -> Iterable[tuple[Network, ...]]:
+    if either is not None:
+        words = list(either)
+        yield (*parse_networks(words, "local"), *parse_networks(words, "remote"))
+    if local is not None:
+        yield tuple(parse_networks(local, "local"))
+    if remote is not None:
+        yield tuple(parse_networks(remote, "remote"))
+
+
+def _port_test(ranges: tuple[PortRange, ...]) -> Test:
+    local = [(r.low, r.high) for r in ranges if r.side == "local"]
+    remote = [(r.low, r.high) for r in ranges if r.side == "remote"]
+    return lambda c: _is_within(c.local_port, local) or _is_within(c.remote_port, remote)
+
+
+def _is_within(port: int | None, ranges: Iterable[tuple[int, int]]) -> bool:
+    return port is not None and any(low <= port <= high for low, high in ranges)
+
+
+def _network_test(networks: tuple[Network, ...]) -> Test:
+    local = InNetwork(n for n in networks if n.side == "local")
+    remote = InNetwork(n for n in networks if n.side == "remote")
+    return lambda c: local[c.local_address] or remote[c.remote_address]

@@ -1,0 +1,216 @@
+"""The record: one frozen `Connection` a socket, and what goes with it.
+
+The field order is the key order of JSON and CSV, and the published JSON Schema is generated from
+these classes, so that record, output and schema cannot drift apart.
+`None` always means "not known or not applicable", never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple, get_args
+
+from msgspec import Meta, Struct
+
+SCHEMA_VERSION = 1
+
+State = Literal[
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "UNCONN",
+    "BOUND",
+    "UNKNOWN",
+]
+STATES: tuple[State, ...] = get_args(State)
+
+Protocol = Literal[
+    "tcp",
+    "udp",
+    "udplite",
+    "raw",
+    "icmp",
+    "unix",
+    "mptcp",
+    "sctp",
+    "packet",
+    "netlink",
+    "vsock",
+]
+Family = Literal["ipv4", "ipv6", "unix", "packet", "netlink", "vsock"]
+SocketType = Literal["stream", "dgram", "seqpacket", "raw", "rdm"]
+OwnerStatus = Literal["known", "hidden", "none", "not_found", "not_requested", "unsupported"]
+TimerKind = Literal["retransmit", "keepalive", "time_wait", "zero_window"]
+Exposure = Literal["loopback", "link", "private", "public", "any"]
+
+
+class Table(NamedTuple):
+    """One table of the kernel: the sockets of one protocol in one address family."""
+
+    protocol: Protocol
+    family: Family
+
+
+class Timer(Struct, frozen=True, gc=False):
+    """The timer of a TCP socket that is running now."""
+
+    kind: TimerKind
+    expires_ms: Annotated[int, Meta(description="milliseconds until it fires")]
+    retransmits: Annotated[int, Meta(description="times it has fired without an answer")]
+
+
+class Owner(Struct, frozen=True, gc=False):
+    """A process that holds the socket, and the file descriptor by which it does."""
+
+    pid: int
+    process: Annotated[str | None, Meta(description="the command name the process gives itself")]
+    fd: int | None
+
+
+class Connection(Struct, frozen=True, gc=False):
+    """One socket."""
+
+    protocol: Protocol
+    family: Family
+    type: SocketType
+    state: State
+    local_address: Annotated[
+        str | None,
+        Meta(
+            description="RFC 5952 text, with %zone where the address needs one; 0.0.0.0 and :: are "
+            "wildcards; the path of a unix socket, abstract names with a leading @"
+        ),
+    ]
+    remote_address: Annotated[str | None, Meta(description="null when there is no peer")]
+    local_port: Annotated[int | None, Meta(description="null for raw, icmp and unix")]
+    remote_port: int | None
+    ip_protocol: Annotated[int | None, Meta(description="raw sockets: the IP protocol number")]
+    interface: Annotated[str | None, Meta(description="the device the socket is bound to")]
+    recv_q: Annotated[
+        int | None,
+        Meta(description="bytes not yet read; LISTEN: connections waiting to be accepted"),
+    ]
+    send_q: Annotated[
+        int | None,
+        Meta(description="bytes not yet acknowledged; LISTEN: the backlog limit"),
+    ]
+    uid: Annotated[int | None, Meta(description="the socket's owner as the kernel has it")]
+    user: str | None
+    inode: int | None
+    cookie: Annotated[int | None, Meta(description="the kernel's own number of the socket")]
+    pid: Annotated[int | None, Meta(description="the first owner, by pid")] = None
+    process: str | None = None
+    owners: Annotated[tuple[Owner, ...], Meta(description="every owner")] = ()
+    owner_status: Annotated[
+        OwnerStatus,
+        Meta(
+            description="hidden: a process that could not be looked into may hold it; none: it has "
+            "no inode, no process can hold it; not_found: no file descriptor was seen"
+        ),
+    ] = "not_requested"
+    timer: Timer | None = None
+    drops: Annotated[int | None, Meta(description="datagrams dropped")] = None
+    peer_inode: Annotated[int | None, Meta(description="the other end of a unix socket")] = None
+    exposure: Annotated[
+        Exposure | None, Meta(description="listeners: from where they can be reached")
+    ] = None
+    netns: Annotated[
+        int | None, Meta(description="network namespace, when more than one was read")
+    ] = None
+
+
+class Note(Struct, frozen=True):
+    """Something that makes the answer partial, or a thing to know about it."""
+
+    code: str
+    count: int | None
+    message: str
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """What every JSON document of netinspect begins with."""
+
+    schema_version: int = SCHEMA_VERSION
+    host: str
+    platform: str
+    sources: tuple[str, ...]
+    taken_at: Annotated[str, Meta(description="RFC 3339, UTC")]
+
+
+class Snapshot(Envelope, frozen=True, kw_only=True):
+    """All that was asked for, read at one time."""
+
+    connections: tuple[Connection, ...]
+    notes: tuple[Note, ...]
+
+
+class Count(Struct, frozen=True):
+    """How many sockets of one protocol, family and state there are."""
+
+    protocol: Protocol
+    family: Family
+    state: State
+    count: int
+
+
+class Summary(Envelope, frozen=True, kw_only=True):
+    """Counts by protocol, family and state; TCP states that do not occur stand as 0."""
+
+    counts: tuple[Count, ...]
+    total: int
+    notes: tuple[Note, ...]
+
+
+class PortRange(NamedTuple):
+    """A test: the port of `side` lies between `low` and `high`, both included."""
+
+    side: Literal["local", "remote"]
+    low: int
+    high: int
+
+
+class Network(NamedTuple):
+    """A test: the address of `side` lies in a network (a host is a network of full length).
+
+    `packed` is in network byte order, 4 bytes or 16. A 4-byte network also holds the v4-mapped
+    IPv6 addresses of its members, as in the kernel's own test (net/ipv4/inet_diag.c).
+    """
+
+    side: Literal["local", "remote"]
+    packed: bytes
+    prefix_length: int
+    zone: str | None = None
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """What a source is asked. It may answer with more than this; it never answers with less.
+
+    `clauses` must all hold, and of each clause at least one test: ports and addresses that the
+    kernel can test itself.
+    """
+
+    tables: tuple[Table, ...]
+    states: frozenset[State] | None = None
+    clauses: tuple[tuple[PortRange | Network, ...], ...] = ()
+
+
+def decode_name(raw: bytes) -> str:
+    r"""Text of a name that a stranger chose: process, path, user.
+
+    A byte that is not UTF-8 and a NUL become `\xNN`, and a backslash doubles, so that two names
+    stay distinct and any JSON or CSV reader can take them:
+
+    >>> decode_name(b"caf\xc3\xa9 \xff \\")
+    'café \\xff \\\\'
+    """
+    if raw.isascii() and b"\\" not in raw and b"\0" not in raw:
+        return raw.decode("ascii")
+    doubled = raw.replace(b"\\", b"\\\\").replace(b"\0", b"\\x00")
+    return doubled.decode("utf-8", "backslashreplace")

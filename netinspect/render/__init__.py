@@ -1,0 +1,1 @@
+"""Records to bytes: the table, JSON, NDJSON, CSV, TSV and the formats of tabulate. No printing."""

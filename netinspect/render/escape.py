@@ -1,0 +1,60 @@
+r"""Text that a stranger chose, made harmless.
+
+The record's own text already doubles each backslash (`model.decode_name`), so an escape made here
+is never mistaken for one that was in the name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# All of the Unicode categories Cc, Cf, Cs, Zl and Zp (controls, C1, DEL, bidi, zero-width, line
+# ends), and the blank fillers of Hangul. A test holds this against `unicodedata`.
+UNSAFE = (
+    "\x00-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
+    "\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
+)
+UNSAFE_IN_CELL = re.compile(f"[{UNSAFE}]")
+# The line ends between the objects of NDJSON stay; inside of JSON's strings there is none.
+UNSAFE_IN_JSON = re.compile(f"[{UNSAFE}]".replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+
+
+def escape_cell(text: str) -> str:
+    r"""Every unsafe character as `\xNN`, `\uNNNN` or `\UNNNNNNNN`.
+
+    >>> escape_cell("a\x1b[2J\u202e")
+    'a\\x1b[2J\\u202e'
+    """
+    return text if text.isascii() and text.isprintable() else UNSAFE_IN_CELL.sub(_escape, text)
+
+
+def escape_json(text: str) -> str:
+    r"""Every unsafe character of a JSON text as `\uNNNN`: it stays the same JSON."""
+    return UNSAFE_IN_JSON.sub(_escape_json, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _escape_json(match: re.Match[str]) -> str:
+    units = match.group().encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+def display_width(text: str) -> int:
+    """Columns that a terminal takes for it: 2 for wide characters, 0 for combining ones."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.combining(character)
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )

@@ -1,0 +1,132 @@
+"""A whole listing in one of the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from netinspect.model import Connection, Envelope, Note
+from netinspect.render.columns import (
+    KEYS,
+    OWNER_COLUMNS,
+    TABLE_COLUMNS,
+    WIDE_COLUMNS,
+    Column,
+    find_column,
+)
+from netinspect.render.escape import escape_json
+from netinspect.render.machine import render_csv, render_json, render_ndjson
+from netinspect.render.named import check_format, render_named
+from netinspect.render.order import SortKey, arrange, parse_sort
+from netinspect.render.table import Layout, render_table
+
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+class Screen(NamedTuple):
+    """What the output goes to. `width` is None, and nothing is cut, where it is no terminal."""
+
+    width: int | None = None
+    has_colour: bool = False
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a control character would do something there."""
+        return self.width is not None
+
+
+class Presentation(NamedTuple):
+    """How a listing is shown."""
+
+    format: str
+    columns: list[Column]
+    is_whole_record: bool  # columns are the record's keys, all of them
+    may_drop_columns: bool  # nobody asked for these columns by name
+    sort: list[SortKey]
+    limit: int | None
+    has_header: bool
+    screen: Screen
+
+    @property
+    def needs_owners(self) -> bool:
+        """Whether anything of it shows owners or sorts by them."""
+        shown = [*self.columns, *(key.column for key in self.sort)]
+        return any(column.name in OWNER_COLUMNS for column in shown)
+
+
+def present(
+    output: str,
+    *,
+    columns: list[str],
+    sort: list[str],
+    limit: int | None,
+    has_header: bool,
+    has_owners: bool,
+    screen: Screen,
+) -> Presentation:
+    """The presentation that the output options describe.
+
+    :raises UsageError: there is no such format or column.
+    """
+    check_format(output)
+    names = columns or _default_columns(output, has_owners=has_owners)
+    return Presentation(
+        format=output,
+        columns=[find_column(name) for name in names],
+        is_whole_record=not columns and output in ("json", "ndjson"),
+        may_drop_columns=not columns and output == "table",
+        sort=parse_sort(sort),
+        limit=limit,
+        has_header=has_header,
+        screen=screen,
+    )
+
+
+def _default_columns(output: str, *, has_owners: bool) -> list[str]:
+    """The whole record for machines, also without owners: its keys do not change."""
+    if output in ("json", "ndjson", "csv", "tsv"):
+        return list(KEYS)
+    names = WIDE_COLUMNS if output == "wide" else TABLE_COLUMNS
+    return [name for name in names if has_owners or name not in OWNER_COLUMNS]
+
+
+def render_listing(
+    batches: Iterable[list[Connection]],
+    shown: Presentation,
+    envelope: Envelope,
+    notes: Callable[[], Iterable[Note]],
+) -> Iterator[bytes]:
+    """The listing, piece by piece. `notes` is asked when all has been read."""
+    arranged = arrange(batches, shown.sort, shown.limit)
+    keys = None if shown.is_whole_record else shown.columns
+    if shown.format == "json":
+        return _for_screen(render_json(arranged, keys, envelope, notes), shown.screen)
+    if shown.format == "ndjson":
+        return _for_screen(render_ndjson(arranged, keys), shown.screen)
+    if shown.format in DELIMITERS:
+        return render_csv(
+            arranged,
+            shown.columns,
+            delimiter=DELIMITERS[shown.format],
+            has_header=shown.has_header,
+            is_escaped=shown.screen.is_terminal,
+        )
+    if shown.format in ("table", "wide"):
+        return render_table(arranged, _layout(shown))
+    return render_named(arranged, shown.columns, shown.format, has_header=shown.has_header)
+
+
+def _layout(shown: Presentation) -> Layout:
+    return Layout(
+        shown.columns,
+        terminal_width=shown.screen.width if shown.may_drop_columns else None,
+        has_header=shown.has_header,
+        has_colour=shown.screen.has_colour,
+    )
+
+
+def _for_screen(chunks: Iterator[bytes], screen: Screen) -> Iterator[bytes]:
+    """JSON with the escapes that a terminal needs: the same document."""
+    if not screen.is_terminal:
+        return chunks
+    return (escape_json(chunk.decode()).encode() for chunk in chunks)

@@ -1,0 +1,85 @@
+"""Formats for programs: JSON, NDJSON, CSV and TSV. Each yields bytes, a batch at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from netinspect.model import Connection, Envelope, Note
+from netinspect.render.columns import Column
+from netinspect.render.escape import escape_cell
+
+ENCODER = msgspec.json.Encoder()
+
+
+def render_ndjson(
+    batches: Iterable[list[Connection]], columns: list[Column] | None
+) -> Iterator[bytes]:
+    """One JSON object a line and a socket. `columns` None is the whole record."""
+    for connections in batches:
+        yield ENCODER.encode_lines(_objects(connections, columns))
+
+
+def render_json(
+    batches: Iterable[list[Connection]],
+    columns: list[Column] | None,
+    envelope: Envelope,
+    notes: Callable[[], Iterable[Note]],
+) -> Iterator[bytes]:
+    """One document, an object a line. `notes` is asked at the end, when they are known."""
+    yield ENCODER.encode(envelope)[:-1] + b',"connections":['
+    separator = b"\n"
+    for connections in batches:
+        if connections:
+            lines = ENCODER.encode_lines(_objects(connections, columns))
+            # no JSON text has a bare line end inside
+            yield separator + lines[:-1].replace(b"\n", b",\n")
+            separator = b",\n"
+    yield b'\n],"notes":' + ENCODER.encode(tuple(notes())) + b"}\n"
+
+
+def _objects(connections: list[Connection], columns: list[Column] | None) -> list[Any]:
+    if columns is None:
+        return list(connections)
+    return [{column.name: column.value(c) for column in columns} for c in connections]
+
+
+def render_csv(
+    batches: Iterable[list[Connection]],
+    columns: list[Column],
+    *,
+    delimiter: str = ",",
+    has_header: bool = True,
+    is_escaped: bool = False,
+) -> Iterator[bytes]:
+    """RFC 4180: CRLF, null as an empty cell, owners and timer as one JSON cell each.
+
+    :param is_escaped: for a terminal: control characters in names are shown, not sent.
+    """
+    cell = _escaped_cell if is_escaped else _csv_cell
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
+    if has_header:
+        writer.writerow([column.name for column in columns])
+    for connections in batches:
+        writer.writerows([cell(column.value(c)) for column in columns] for c in connections)
+        yield text.getvalue().encode()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue().encode()
+
+
+def _csv_cell(value: Any) -> Any:
+    """Numbers and text as they are, anything with parts as JSON; csv writes None as nothing."""
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return ENCODER.encode(value).decode()
+
+
+def _escaped_cell(value: Any) -> Any:
+    cell = _csv_cell(value)
+    return escape_cell(cell) if isinstance(cell, str) else cell

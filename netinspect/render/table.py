@@ -1,0 +1,152 @@
+"""The socket table, written directly: tabulate takes 0.5 s for 20,000 rows.
+
+Up to SETTLED_ROWS rows the columns are as wide as what they hold. Beyond, the widths found so far
+stay, and a wider cell pushes its own row to the right: nothing is ever cut in a pipe.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from netinspect.model import Connection
+from netinspect.render.columns import Column
+from netinspect.render.escape import display_width
+
+SETTLED_ROWS = 1000
+GAP = "  "
+# A long unix path widens its own row only.
+WIDEST = {"local": 47, "remote": 47, "process": 20, "owners": 40}
+# What a narrow terminal gives up, in this order; `process` is shortened first.
+DROPPABLE = ("send_q", "recv_q", "process", "pid")
+SHORTEST_PROCESS = 8
+ELLIPSIS = "…"
+
+RESET = "\x1b[0m"
+# Readable on dark and on light: no yellow, no blue, nothing bright. The word says it all anyway.
+STATE_COLOURS = {
+    "LISTEN": "\x1b[32m",
+    "TIME_WAIT": "\x1b[36m",
+    "CLOSE_WAIT": "\x1b[31m",
+    "SYN_SENT": "\x1b[35m",
+    "SYN_RECV": "\x1b[35m",
+    "FIN_WAIT1": "\x1b[35m",
+    "FIN_WAIT2": "\x1b[35m",
+    "CLOSING": "\x1b[35m",
+    "LAST_ACK": "\x1b[31m",
+    "UNKNOWN": "\x1b[31m",
+}
+
+Cell = Callable[[Connection], str]
+
+
+class Layout(NamedTuple):
+    """How a table is laid out. `terminal_width` is None where there is no terminal to fit."""
+
+    columns: list[Column]
+    terminal_width: int | None = None
+    has_header: bool = True
+    has_colour: bool = False
+
+
+def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterator[bytes]:
+    """The table, piece by piece."""
+    first, rest = _settle(batches)
+    columns = layout.columns
+    widths = _widths(columns, first)
+    if layout.terminal_width is not None:
+        columns, widths = fit(columns, widths, layout.terminal_width)
+    line_format = _line_format(columns, widths)
+    if layout.has_header:
+        yield (line_format % tuple(column.title for column in columns)).encode() + b"\n"
+    writers = _writers(columns, widths, layout)
+    for connections in itertools.chain((first,), rest):
+        yield _lines(connections, writers, line_format)
+
+
+def _settle(
+    batches: Iterable[list[Connection]],
+) -> tuple[list[Connection], Iterator[list[Connection]]]:
+    """The connections that the widths are taken from, and the batches after them."""
+    first: list[Connection] = []
+    rest = iter(batches)
+    for connections in rest:
+        first += connections
+        if len(first) >= SETTLED_ROWS:
+            break
+    return first, rest
+
+
+def _widths(columns: list[Column], connections: list[Connection]) -> list[int]:
+    return [_width(column, connections) for column in columns]
+
+
+def _width(column: Column, connections: list[Connection]) -> int:
+    widest = max((display_width(column.cell(c)) for c in connections), default=0)
+    return max(len(column.title), min(widest, WIDEST.get(column.name, widest)))
+
+
+def fit(
+    columns: list[Column], widths: list[int], terminal_width: int
+) -> tuple[list[Column], list[int]]:
+    """Drop and shorten columns, from the right, until a line fits; addresses are never touched."""
+    kept = dict(zip(columns, widths, strict=True))
+    for name in DROPPABLE:
+        excess = sum(kept.values()) + len(GAP) * (len(kept) - 1) - terminal_width
+        column = next((column for column in kept if column.name == name), None)
+        if excess <= 0:
+            break
+        if column is None:
+            continue
+        if name == "process" and kept[column] - excess >= SHORTEST_PROCESS:
+            kept[column] -= excess
+            break
+        del kept[column]
+    return list(kept), list(kept.values())
+
+
+def _line_format(columns: list[Column], widths: list[int]) -> str:
+    """A %-format for a row. The last column is not padded."""
+    cells = [
+        f"%{width}s" if column.is_number else f"%-{width}s"
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    if not columns[-1].is_number:
+        cells[-1] = "%s"
+    return GAP.join(cells)
+
+
+def _lines(connections: list[Connection], writers: list[Cell], line_format: str) -> bytes:
+    lines = [line_format % tuple([cell(c) for cell in writers]) for c in connections]
+    return ("\n".join(lines) + "\n").encode() if lines else b""
+
+
+def _writers(columns: list[Column], widths: list[int], layout: Layout) -> list[Cell]:
+    """The cell functions of the columns, with what colour and a narrow terminal add to them."""
+    writers = [column.cell for column in columns]
+    for index, column in enumerate(columns):
+        if column.name == "process" and layout.terminal_width is not None:
+            writers[index] = _shortened(column.cell, widths[index])
+        if column.name == "state" and layout.has_colour:
+            writers[index] = _coloured(column.cell, widths[index])
+    return writers
+
+
+def _shortened(cell: Cell, width: int) -> Cell:
+    def shortened(connection: Connection) -> str:
+        text = cell(connection)
+        return text if len(text) <= width else text[: width - 1] + ELLIPSIS
+
+    return shortened
+
+
+def _coloured(cell: Cell, width: int) -> Cell:
+    """Padded first: the colour codes take no room, but the format would count them."""
+
+    def coloured(connection: Connection) -> str:
+        colour = STATE_COLOURS.get(connection.state)
+        text = cell(connection)
+        return f"{colour}{text}{RESET}{' ' * (width - len(text))}" if colour else text
+
+    return coloured

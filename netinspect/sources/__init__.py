@@ -1,0 +1,91 @@
+"""All reading of sockets: a source is asked for one table and answers with batches.
+
+A batch keeps the kernel's own bytes until its records are asked for, so that a listing can read a
+whole table before it looks for owners, at 124 bytes a socket instead of 450.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from netinspect.errors import UsageError, unknown_word
+from netinspect.model import Connection, Note, Query, State, Table
+
+
+class Batch(Protocol):
+    """Some sockets of one table, in the system's order."""
+
+    @property
+    def table(self) -> Table:
+        """The table they stand in."""
+
+    def records(self) -> list[Connection]:
+        """The sockets. To be called once: what a dump brings twice is dropped by memory."""
+
+    def states(self) -> Iterator[State]:
+        """The state of each socket, without making records; to be called instead of it."""
+
+
+class Source(Protocol):
+    """One way to read sockets."""
+
+    @property
+    def name(self) -> str:
+        """As `--source` and `sources` have it."""
+
+    @property
+    def gives_owners(self) -> bool:
+        """Whether its records come with their owners; if not, they have inodes to look for."""
+
+    @property
+    def notes(self) -> list[Note]:
+        """What makes the answers partial; complete when the last batch has been used."""
+
+    def read(self, table: Table, query: Query) -> Iterator[Batch]:
+        """The sockets of one table that the query describes, and perhaps more.
+
+        :raises RefusedError: before the first batch: this is not offered here.
+        :raises SourceError: the system failed.
+        """
+
+
+def _sock_diag() -> Source:
+    from netinspect.sources.sock_diag import SockDiag
+
+    return SockDiag()
+
+
+def _proc() -> Source:
+    from netinspect.sources.proc_net import ProcNet
+
+    return ProcNet()
+
+
+def _psutil() -> Source:
+    from netinspect.sources.fallback import Psutil
+
+    return Psutil()
+
+
+SOURCES: dict[str, Callable[[], Source]] = {
+    "sock_diag": _sock_diag,
+    "proc": _proc,
+    "psutil": _psutil,
+}
+SOURCE_NAMES = ("auto", *SOURCES)
+
+
+def candidates(name: str) -> list[Callable[[], Source]]:
+    """What makes the sources to ask, each for what those before it do not offer.
+
+    :param name: one of SOURCE_NAMES; `auto` is for what this platform has.
+    :raises UsageError: it is none of them.
+    """
+    if name not in SOURCE_NAMES:
+        raise UsageError(unknown_word("source", name, SOURCE_NAMES))
+    if name != "auto":
+        return [SOURCES[name]]
+    names = ("sock_diag", "proc", "psutil") if sys.platform == "linux" else ("psutil",)
+    return [SOURCES[name] for name in names]

@@ -1,0 +1,72 @@
+"""Several sources as one: each table from the first of them that offers it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from netinspect.errors import RefusedError
+from netinspect.model import Note, Protocol, Query, Table
+from netinspect.sources import Batch, Source
+
+# sock_diag has no handler for these on most kernels, and /proc/net tells all that it would.
+SILENT_FALLBACK: frozenset[Protocol] = frozenset({"raw", "icmp"})
+
+
+class Chain:
+    """Sources in the order of preference, and what became of asking them."""
+
+    def __init__(self, candidates: list[Callable[[], Source]]) -> None:
+        self._candidates = candidates
+        self._made: list[Source] = []
+        self.used: list[Source] = []
+        self._refusals: dict[Protocol, RefusedError] = {}
+        self._fallbacks: dict[str, RefusedError] = {}
+
+    def open(self, query: Query) -> Iterator[Batch]:
+        """Begin to read all tables of the query at once, so that they show about one moment.
+
+        :raises RefusedError: no source offers any of these tables.
+        :raises SourceError: the system failed.
+        """
+        tables = [self._open_table(table, query) for table in query.tables]
+        if self._refusals and not self.used:
+            raise next(iter(self._refusals.values()))
+        return itertools.chain.from_iterable(tables)
+
+    def _open_table(self, table: Table, query: Query) -> Iterator[Batch]:
+        """The batches of one table, of which the first has been read."""
+        refusals = []
+        for source in self._sources():
+            batches = source.read(table, query)
+            try:
+                first = list(itertools.islice(batches, 1))
+            except RefusedError as refusal:
+                refusals.append(refusal)
+                continue
+            if source not in self.used:
+                self.used.append(source)
+            if refusals and table.protocol not in SILENT_FALLBACK:
+                self._fallbacks.setdefault(source.name, refusals[0])
+            return itertools.chain(first, batches)
+        self._refusals[table.protocol] = refusals[0]
+        return iter(())
+
+    def _sources(self) -> Iterator[Source]:
+        """Each source, made when the ones before it were not enough: most are never loaded."""
+        yield from self._made
+        for make in self._candidates[len(self._made) :]:
+            self._made.append(make())
+            yield self._made[-1]
+
+    def notes(self) -> list[Note]:
+        """What makes the answer partial; to be asked when all batches have been used."""
+        fallbacks = [
+            Note("source_fallback", None, f"{refusal}; read from {name} instead, which tells less")
+            for name, refusal in self._fallbacks.items()
+        ]
+        missing = [
+            Note("protocol_unsupported", None, f"no {protocol} sockets can be read here: {refusal}")
+            for protocol, refusal in self._refusals.items()
+        ]
+        return [*fallbacks, *missing, *(note for source in self.used for note in source.notes)]
