@@ -26,7 +26,7 @@ from netinspect.model import (
     decode_name,
 )
 from netinspect.owners import find_owners
-from netinspect.sources import candidates
+from netinspect.sources import candidates, tally_records
 from netinspect.sources.chain import Chain
 
 # The states that sockets can be in: a summary shows them also when there is none.
@@ -96,12 +96,10 @@ class Listing:
     def count(self) -> Counter[tuple[Table, State]]:
         """How many sockets of each table and state there are. Instead of an iteration."""
         if self.selection.socket_test() or self._owner_test:
-            return Counter(
-                (Table(c.protocol, c.family), c.state) for records in self for c in records
-            )
+            return tally_records(c for records in self for c in records)
         counts: Counter[tuple[Table, State]] = Counter()
         for batch in self._batches:
-            counts.update((batch.table, state) for state in batch.states())
+            counts.update(batch.tally())
         return counts
 
 

@@ -146,7 +146,7 @@ def _options_with_value(args: list[str]) -> set[str]:
     return {
         name
         for param in params
-        if isinstance(param, click.Option) and not param.is_flag and param.flag_value is None
+        if isinstance(param, click.Option) and not param.is_flag
         for name in param.opts
     }
 

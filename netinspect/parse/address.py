@@ -24,10 +24,12 @@ class AddressText(dict[bytes, str]):
     """
 
     def __init__(self, family: Literal["ipv4", "ipv6"]) -> None:
-        self.is_ipv4 = family == "ipv4"
+        self.family: Literal["ipv4", "ipv6"] = family
 
     def __missing__(self, packed: bytes) -> str:
-        text = inet_ntop(AF_INET, packed[:4]) if self.is_ipv4 else inet_ntop(AF_INET6, packed)
+        text = (
+            inet_ntop(AF_INET, packed[:4]) if self.family == "ipv4" else inet_ntop(AF_INET6, packed)
+        )
         if len(self) >= MOST_REMEMBERED:
             self.clear()
         self[packed] = text

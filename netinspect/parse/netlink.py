@@ -16,6 +16,8 @@ from netinspect.errors import ParseError, RefusedError, SourceError
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 SOCK_DIAG_BY_FAMILY = 20
+TCPDIAG_GETSOCK = 18  # the older request, the only one that takes all families at once
+SOCKET_MESSAGES = (SOCK_DIAG_BY_FAMILY, TCPDIAG_GETSOCK)
 NLM_F_REQUEST = 0x1
 NLM_F_DUMP = 0x300
 
@@ -58,10 +60,10 @@ def aligned(length: int) -> int:
     return (length + 3) & ~3
 
 
-def encode_dump_request(payload: bytes) -> bytes:
-    """A SOCK_DIAG_BY_FAMILY request for all sockets that `payload` describes."""
+def encode_dump_request(payload: bytes, kind: int = SOCK_DIAG_BY_FAMILY) -> bytes:
+    """A request for all sockets that `payload` describes."""
     length = HEADER.size + len(payload)
-    return HEADER.pack(length, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + payload
+    return HEADER.pack(length, kind, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + payload
 
 
 def encode_attribute(kind: int, value: bytes) -> bytes:
@@ -89,7 +91,7 @@ def _uniform_reply(data: bytes) -> Reply | None:
     if len(data) < LENGTH_AND_TYPE.size:
         return None
     size, kind = LENGTH_AND_TYPE.unpack_from(data)
-    if kind != SOCK_DIAG_BY_FAMILY or size < HEADER.size or size != aligned(size):
+    if kind not in SOCKET_MESSAGES or size < HEADER.size or size != aligned(size):
         return None
     count = len(data) // size
     end = count * size
@@ -146,7 +148,7 @@ def message_offsets(reply: Reply, smallest: int, what: str) -> Iterator[tuple[in
     data, offset = reply.data, 0
     while offset < reply.end:
         length, kind = LENGTH_AND_TYPE.unpack_from(data, offset)
-        if kind == SOCK_DIAG_BY_FAMILY:
+        if kind in SOCKET_MESSAGES:
             if length < smallest:
                 raise short_message(what, offset, smallest, length)
             yield offset, offset + length

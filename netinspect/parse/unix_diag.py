@@ -66,7 +66,8 @@ def decode_records(replies: Iterable[Reply], users: Mapping[int, str | None]) ->
     :raises ParseError: a message is shorter than its fixed part, or an attribute longer than its
         message.
     """
-    sockets = [unix_socket for reply in replies for unix_socket in _decode(reply)]
+    # A dump of a changing table can bring a socket twice.
+    sockets = {s.cookie: s for reply in replies for s in _decode(reply)}.values()
     address_of = {s.inode: s.address for s in sockets if s.inode}
     return [_record(s, address_of, users) for s in sockets]
 

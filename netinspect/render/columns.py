@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -13,14 +13,19 @@ from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection, Owner, Timer
 from netinspect.render.escape import escape_cell
 
+Cells = Callable[[Iterable[Connection]], list[str]]
+
 
 class Column(NamedTuple):
-    """One column: the value for machines, the cell for eyes."""
+    """One column: the value for machines, the cells for eyes.
+
+    Cells are made for many connections at once: a call a cell would take three times as long.
+    """
 
     name: str
     title: str
     value: Callable[[Connection], Any]
-    cell: Callable[[Connection], str]
+    cells: Cells
     is_number: bool = False
 
 
@@ -46,12 +51,18 @@ def endpoint(address: str | None, port: int | None) -> str:
     return f"[{SAFE[address]}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _local(connection: Connection) -> str:
-    return endpoint(connection.local_address, connection.local_port)
+def _endpoint_column(side: str) -> Column:
+    address, port = f"{side}_address", f"{side}_port"
+    both = attrgetter(address, port)
 
+    def cells(connections: Iterable[Connection]) -> list[str]:
+        return [
+            # what `endpoint` would say of the commonest kind
+            f"{host}:{number}" if number is not None and ":" not in host else endpoint(host, number)
+            for host, number in map(both, connections)
+        ]
 
-def _remote(connection: Connection) -> str:
-    return endpoint(connection.remote_address, connection.remote_port)
+    return Column(side, side.upper(), lambda c: endpoint(*both(c)), cells)
 
 
 def _proto(connection: Connection) -> str:
@@ -60,15 +71,23 @@ def _proto(connection: Connection) -> str:
     return name if connection.ip_protocol is None else f"{name}/{connection.ip_protocol}"
 
 
+def _proto_cells(connections: Iterable[Connection]) -> list[str]:
+    return [
+        c.protocol if c.family == "ipv4" and c.protocol != "raw" else _proto(c) for c in connections
+    ]
+
+
+def _process_cells(connections: Iterable[Connection]) -> list[str]:
+    return [SAFE[c.process] if len(c.owners) == 1 else _process_cell(c) for c in connections]
+
+
 def _process_cell(connection: Connection) -> str:
     """The first owner, and how many other processes hold the socket."""
     if connection.owner_status == "hidden":
         return "(hidden)"
     name = SAFE[connection.process]
-    if len(connection.owners) < 2:
-        return name
     others = len({owner.pid for owner in connection.owners}) - 1
-    return f"{name} +{others}" if others else name
+    return f"{name} +{others}" if others > 0 else name
 
 
 def _owners_cell(connection: Connection) -> str:
@@ -90,14 +109,14 @@ def timer_text(timer: Timer | None) -> str:
     return f"{timer.kind} {timer.expires_ms / 1000:.1f}s{again}"
 
 
-def _plain_cell(name: str) -> Callable[[Connection], str]:
+def _text_cells(name: str) -> Cells:
     value = attrgetter(name)
-    return lambda connection: SAFE[text] if (text := value(connection)) else "-"
+    return lambda connections: [SAFE[text] for text in map(value, connections)]
 
 
-def _number_cell(name: str) -> Callable[[Connection], str]:
+def _number_cells(name: str) -> Cells:
     value = attrgetter(name)
-    return lambda connection: "-" if (number := value(connection)) is None else str(number)
+    return lambda connections: ["-" if n is None else str(n) for n in map(value, connections)]
 
 
 NUMBERS = frozenset(
@@ -116,26 +135,26 @@ NUMBERS = frozenset(
         "netns",
     )
 )
-SPECIAL_CELLS: dict[str, Callable[[Connection], str]] = {
-    "process": _process_cell,
-    "owners": _owners_cell,
-    "timer": lambda connection: timer_text(connection.timer),
+SPECIAL_CELLS: dict[str, Cells] = {
+    "process": _process_cells,
+    "owners": lambda connections: [_owners_cell(c) for c in connections],
+    "timer": lambda connections: [timer_text(c.timer) for c in connections],
 }
 
 
 def _key_column(name: str) -> Column:
     """The column of one key of the record."""
     is_number = name in NUMBERS
-    cell = SPECIAL_CELLS.get(name) or (_number_cell(name) if is_number else _plain_cell(name))
-    return Column(name, name.upper().replace("_Q", "-Q"), attrgetter(name), cell, is_number)
+    cells = SPECIAL_CELLS.get(name) or (_number_cells(name) if is_number else _text_cells(name))
+    return Column(name, name.upper().replace("_Q", "-Q"), attrgetter(name), cells, is_number)
 
 
 KEYS: tuple[str, ...] = tuple(field.name for field in msgspec.structs.fields(Connection))
 COLUMNS: dict[str, Column] = {
     **{name: _key_column(name) for name in KEYS},
-    "proto": Column("proto", "PROTO", _proto, _proto),
-    "local": Column("local", "LOCAL", _local, _local),
-    "remote": Column("remote", "REMOTE", _remote, _remote),
+    "proto": Column("proto", "PROTO", _proto, _proto_cells),
+    "local": _endpoint_column("local"),
+    "remote": _endpoint_column("remote"),
 }
 OWNER_COLUMNS = ("pid", "process", "owners", "owner_status")
 # From the left: what is never given up in a narrow terminal, then what is, from the right.

@@ -42,6 +42,7 @@ class Presentation(NamedTuple):
     columns: list[Column]
     is_whole_record: bool  # columns are the record's keys, all of them
     may_drop_columns: bool  # nobody asked for these columns by name
+    has_owners: bool  # nobody asked to do without
     sort: list[SortKey]
     limit: int | None
     has_header: bool
@@ -51,7 +52,7 @@ class Presentation(NamedTuple):
     def needs_owners(self) -> bool:
         """Whether anything of it shows owners or sorts by them."""
         shown = [*self.columns, *(key.column for key in self.sort)]
-        return any(column.name in OWNER_COLUMNS for column in shown)
+        return self.has_owners and any(column.name in OWNER_COLUMNS for column in shown)
 
 
 def present(
@@ -75,6 +76,7 @@ def present(
         columns=[find_column(name) for name in names],
         is_whole_record=not columns and output in ("json", "ndjson"),
         may_drop_columns=not columns and output == "table",
+        has_owners=has_owners,
         sort=parse_sort(sort),
         limit=limit,
         has_header=has_header,

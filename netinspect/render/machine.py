@@ -14,6 +14,7 @@ from netinspect.render.columns import Column
 from netinspect.render.escape import escape_cell
 
 ENCODER = msgspec.json.Encoder()
+WITH_PARTS = ("owners", "timer")
 
 
 def render_ndjson(
@@ -60,26 +61,26 @@ def render_csv(
 
     :param is_escaped: for a terminal: control characters in names are shown, not sent.
     """
-    cell = _escaped_cell if is_escaped else _csv_cell
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
     if has_header:
         writer.writerow([column.name for column in columns])
     for connections in batches:
-        writer.writerows([cell(column.value(c)) for column in columns] for c in connections)
+        rows = zip(*[_csv_cells(column, connections) for column in columns], strict=True)
+        writer.writerows([map(_escaped, row) for row in rows] if is_escaped else rows)
         yield text.getvalue().encode()
         text.seek(0)
         text.truncate()
     yield text.getvalue().encode()
 
 
-def _csv_cell(value: Any) -> Any:
-    """Numbers and text as they are, anything with parts as JSON; csv writes None as nothing."""
-    if value is None or isinstance(value, (str, int)):
-        return value
-    return ENCODER.encode(value).decode()
+def _csv_cells(column: Column, connections: list[Connection]) -> list[Any]:
+    """Numbers and text as they are, what has parts as JSON; csv writes None as nothing."""
+    values = map(column.value, connections)
+    if column.name in WITH_PARTS:
+        return [None if v is None else ENCODER.encode(v).decode() for v in values]
+    return list(values)
 
 
-def _escaped_cell(value: Any) -> Any:
-    cell = _csv_cell(value)
+def _escaped(cell: Any) -> Any:
     return escape_cell(cell) if isinstance(cell, str) else cell

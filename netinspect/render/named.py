@@ -39,13 +39,14 @@ def render_named(
     import tabulate
 
     tabulate.PRESERVE_WHITESPACE = True
-    rows = [[_cell(column, c) for column in columns] for b in batches for c in b]
+    connections = [c for batch in batches for c in batch]
+    rows = zip(*[_cells(column, connections) for column in columns], strict=True)
     titles = [column.title for column in columns] if has_header else []
     # Without disable_numparse it turns a process called 1e5 into 100000.
-    text = tabulate.tabulate(rows, headers=titles, tablefmt=name, disable_numparse=True)
+    text = tabulate.tabulate(list(rows), headers=titles, tablefmt=name, disable_numparse=True)
     yield text.encode() + b"\n"
 
 
-def _cell(column: Column, connection: Connection) -> str:
+def _cells(column: Column, connections: list[Connection]) -> list[str]:
     """Most of these formats take | as the end of a cell."""
-    return column.cell(connection).replace("|", "\\|")
+    return [cell.replace("|", "\\|") for cell in column.cells(connections)]

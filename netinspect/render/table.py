@@ -7,11 +7,11 @@ stay, and a wider cell pushes its own row to the right: nothing is ever cut in a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from netinspect.model import Connection
-from netinspect.render.columns import Column
+from netinspect.render.columns import Cells, Column
 from netinspect.render.escape import display_width
 
 SETTLED_ROWS = 1000
@@ -37,8 +37,6 @@ STATE_COLOURS = {
     "LAST_ACK": "\x1b[31m",
     "UNKNOWN": "\x1b[31m",
 }
-
-Cell = Callable[[Connection], str]
 
 
 class Layout(NamedTuple):
@@ -83,7 +81,7 @@ def _widths(columns: list[Column], connections: list[Connection]) -> list[int]:
 
 
 def _width(column: Column, connections: list[Connection]) -> int:
-    widest = max((display_width(column.cell(c)) for c in connections), default=0)
+    widest = max(map(display_width, column.cells(connections)), default=0)
     return max(len(column.title), min(widest, WIDEST.get(column.name, widest)))
 
 
@@ -117,36 +115,34 @@ def _line_format(columns: list[Column], widths: list[int]) -> str:
     return GAP.join(cells)
 
 
-def _lines(connections: list[Connection], writers: list[Cell], line_format: str) -> bytes:
-    lines = [line_format % tuple([cell(c) for cell in writers]) for c in connections]
-    return ("\n".join(lines) + "\n").encode() if lines else b""
+def _lines(connections: list[Connection], writers: list[Cells], line_format: str) -> bytes:
+    rows = zip(*[cells(connections) for cells in writers], strict=True)
+    lines = [*map(line_format.__mod__, rows), ""]
+    return "\n".join(lines).encode()
 
 
-def _writers(columns: list[Column], widths: list[int], layout: Layout) -> list[Cell]:
-    """The cell functions of the columns, with what colour and a narrow terminal add to them."""
-    writers = [column.cell for column in columns]
+def _writers(columns: list[Column], widths: list[int], layout: Layout) -> list[Cells]:
+    """What makes the cells of each column, with what colour and a narrow terminal add."""
+    writers = [column.cells for column in columns]
     for index, column in enumerate(columns):
         if column.name == "process" and layout.terminal_width is not None:
-            writers[index] = _shortened(column.cell, widths[index])
+            writers[index] = _shortened(column.cells, widths[index])
         if column.name == "state" and layout.has_colour:
-            writers[index] = _coloured(column.cell, widths[index])
+            writers[index] = _coloured(column.cells, widths[index])
     return writers
 
 
-def _shortened(cell: Cell, width: int) -> Cell:
-    def shortened(connection: Connection) -> str:
-        text = cell(connection)
-        return text if len(text) <= width else text[: width - 1] + ELLIPSIS
-
-    return shortened
+def _shortened(cells: Cells, width: int) -> Cells:
+    return lambda connections: [
+        text if len(text) <= width else text[: width - 1] + ELLIPSIS for text in cells(connections)
+    ]
 
 
-def _coloured(cell: Cell, width: int) -> Cell:
+def _coloured(cells: Cells, width: int) -> Cells:
+    return lambda connections: [_colour(state, width) for state in cells(connections)]
+
+
+def _colour(state: str, width: int) -> str:
     """Padded first: the colour codes take no room, but the format would count them."""
-
-    def coloured(connection: Connection) -> str:
-        colour = STATE_COLOURS.get(connection.state)
-        text = cell(connection)
-        return f"{colour}{text}{RESET}{' ' * (width - len(text))}" if colour else text
-
-    return coloured
+    colour = STATE_COLOURS.get(state)
+    return f"{colour}{state}{RESET}{' ' * (width - len(state))}" if colour else state

@@ -7,7 +7,8 @@ whole table before it looks for owners, at 124 bytes a socket instead of 450.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from netinspect.errors import UsageError, unknown_word
@@ -17,15 +18,16 @@ from netinspect.model import Connection, Note, Query, State, Table
 class Batch(Protocol):
     """Some sockets of one table, in the system's order."""
 
-    @property
-    def table(self) -> Table:
-        """The table they stand in."""
-
     def records(self) -> list[Connection]:
         """The sockets. To be called once: what a dump brings twice is dropped by memory."""
 
-    def states(self) -> Iterator[State]:
-        """The state of each socket, without making records; to be called instead of it."""
+    def tally(self) -> Counter[tuple[Table, State]]:
+        """How many there are of each table and state. To be called instead of `records`."""
+
+
+def tally_records(connections: Iterable[Connection]) -> Counter[tuple[Table, State]]:
+    """How many there are of each table and state."""
+    return Counter((Table(c.protocol, c.family), c.state) for c in connections)
 
 
 class Source(Protocol):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from netinspect.errors import NetinspectError, RefusedError, SourceError
-from netinspect.model import Connection, Note, Query, State, Table
+from netinspect.model import Connection, Note, Protocol, Query, State, Table
 from netinspect.parse import inet_diag, unix_diag
 from netinspect.parse.inet_diag import Names
 from netinspect.parse.netlink import Reply, decode_reply
+from netinspect.sources import tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
 
 NETLINK_SOCK_DIAG = 4
@@ -24,7 +27,7 @@ ANSWER_TIMEOUT_S = 10
 # struct timeval
 TIMEVAL = struct.Struct("@ll")
 
-T = TypeVar("T")
+TCP4, TCP6 = Table("tcp", "ipv4"), Table("tcp", "ipv6")
 
 
 class SockDiag:
@@ -38,31 +41,33 @@ class SockDiag:
         self._names = Names(UserNames(), InterfaceNames())
 
     def read(self, table: Table, query: Query) -> Iterator[InetBatch | UnixBatch]:
-        """Batches of one table. See `Source.read`."""
+        """Batches of one table; of TCP both families at once. See `Source.read`."""
         if table.protocol == "unix":
-            yield UnixBatch(list(dump(unix_diag.encode_request())), table, self._names)
-        elif table.protocol in inet_diag.IP_PROTOCOLS:
-            yield from self._read_inet(table, query)
-        else:
+            yield UnixBatch(list(dump(unix_diag.encode_request())), self._names)
+        elif table.protocol not in inet_diag.IP_PROTOCOLS:
             raise RefusedError(f"sock_diag has no {table.protocol} sockets")
+        elif not {TCP4, TCP6} <= set(query.tables):
+            yield from self._read_inet(table, partial(inet_diag.encode_request, table, query))
+        elif table == TCP4:
+            yield from self._read_inet(table, partial(inet_diag.encode_tcp_request, query))
+        elif table != TCP6:  # which came with TCP4
+            yield from self._read_inet(table, partial(inet_diag.encode_request, table, query))
 
-    def _read_inet(self, table: Table, query: Query) -> Iterator[InetBatch]:
+    def _read_inet(self, table: Table, encode: Callable[..., bytes]) -> Iterator[InetBatch]:
         seen: set[int] = set()
-        for reply in _dump_inet(table, query):
-            yield InetBatch(reply, table, self._names, seen)
+        for reply in _dump_helped(encode(with_clauses=True), encode(with_clauses=False)):
+            yield InetBatch(reply, table.protocol, self._names, seen)
 
 
-def _dump_inet(table: Table, query: Query) -> Iterator[Reply]:
-    """All replies; without the kernel's help where it does not know what we want tested."""
-    plain = inet_diag.encode_request(table, query, with_clauses=False)
-    helped = inet_diag.encode_request(table, query, with_clauses=True)
-    replies = dump(helped)
+def _dump_helped(request: bytes, plain_request: bytes) -> Iterator[Reply]:
+    """All replies; to the plain request where the kernel does not know a test of the other."""
+    replies = dump(request)
     try:
         first = next(replies)
     except RefusedError:
-        if helped == plain:
+        if request == plain_request:
             raise
-        yield from dump(plain)
+        yield from dump(plain_request)
     else:
         yield first
         yield from replies
@@ -72,54 +77,32 @@ class InetBatch(NamedTuple):
     """One reply of a TCP, UDP or raw dump."""
 
     reply: Reply
-    table: Table
+    protocol: Protocol
     names: Names
     seen: set[int]
 
     def records(self) -> list[Connection]:
         """The sockets of this reply that no earlier one had."""
-        records = inet_diag.decode_records(self.reply, self.table, self.names)
-        return _unseen(records, [record.cookie or 0 for record in records], self.seen)
+        return inet_diag.decode_records(self.reply, self.protocol, self.names, self.seen)
 
-    def states(self) -> Iterator[State]:
-        """The states of the sockets of this reply that no earlier one had."""
-        states, cookies = inet_diag.decode_states(self.reply, self.table)
-        return iter(_unseen(states, cookies, self.seen))
-
-
-def _unseen(items: list[T], cookies: list[int], seen: set[int]) -> list[T]:
-    """The items whose cookie is new.
-
-    A table that changes during its dump can show a socket twice: when it moves to another hash
-    chain (bound, then connected), or when others are put before the place where the dump goes on.
-    """
-    new = set(cookies)
-    if len(new) == len(items) and seen.isdisjoint(new):
-        seen |= new
-        return items
-    unseen = []
-    for item, cookie in zip(items, cookies, strict=True):
-        if cookie not in seen:
-            seen.add(cookie)
-            unseen.append(item)
-    return unseen
+    def tally(self) -> Counter[tuple[Table, State]]:
+        """The counts of the sockets of this reply that no earlier one had."""
+        return inet_diag.tally(self.reply, self.protocol, self.seen)
 
 
 class UnixBatch(NamedTuple):
     """A whole dump of unix sockets: the name of a peer may stand in any other reply."""
 
     replies: list[Reply]
-    table: Table
     names: Names
 
     def records(self) -> list[Connection]:
         """All unix sockets."""
-        records = unix_diag.decode_records(self.replies, self.names.user)
-        return _unseen(records, [record.cookie or 0 for record in records], set())
+        return unix_diag.decode_records(self.replies, self.names.user)
 
-    def states(self) -> Iterator[State]:
-        """The states of all unix sockets."""
-        return (record.state for record in self.records())
+    def tally(self) -> Counter[tuple[Table, State]]:
+        """The counts of all unix sockets."""
+        return tally_records(self.records())
 
 
 def open_socket() -> socket.socket:
@@ -139,22 +122,26 @@ def open_socket() -> socket.socket:
     return netlink
 
 
-def dump(request: bytes) -> Iterator[Reply]:
+def dump(request: bytes, read_size: int = SMALLEST_READ) -> Iterator[Reply]:
     """The replies to one request, read ahead by a thread.
 
     recv() releases the interpreter lock while the kernel fills the buffer, so the next reply is
-    made while the one before is decoded.
+    made while the one before is decoded. When the kernel has more to say at a time than is read at
+    a time, the dump begins again with larger reads: what comes twice is known by its cookie.
 
     :raises RefusedError: the kernel does not offer this, or we may not ask.
     :raises SourceError: the kernel fails, or does not answer in time.
     :raises ParseError: an answer is not netlink.
     """
+    try:
+        yield from _dump_once(request, read_size)
+    except _TruncatedError:
+        yield from dump(request, 2 * read_size)
+
+
+def _dump_once(request: bytes, read_size: int) -> Iterator[Reply]:
     with open_socket() as netlink:
-        try:
-            netlink.send(request)
-        except OSError as error:
-            raise RefusedError(f"netlink is refused: {error.strerror}") from None
-        reader = _Reader(netlink)
+        reader = _Reader(netlink, request, read_size)
         reader.start()
         try:
             yield from reader.take()
@@ -163,28 +150,35 @@ def dump(request: bytes) -> Iterator[Reply]:
             reader.join()
 
 
-class _Reader(Thread):
-    """Reads until the dump ends, fails, or nobody wants more of it."""
+class _TruncatedError(SourceError):
+    """A read brought less than the kernel had to say."""
 
-    def __init__(self, netlink: socket.socket) -> None:
+
+class _Reader(Thread):
+    """Asks, and reads until the dump ends, fails, or nobody wants more of it."""
+
+    def __init__(self, netlink: socket.socket, request: bytes, read_size: int) -> None:
         super().__init__(name="sock_diag", daemon=True)
         self.netlink = netlink
+        self.request = request
+        self.read_size = read_size
         self.replies: SimpleQueue[Reply | NetinspectError] = SimpleQueue()
         self.is_wanted = True
 
     def run(self) -> None:
-        is_last = False
-        while self.is_wanted and not is_last:
-            try:
-                reply = decode_reply(receive(self.netlink))
-            except NetinspectError as error:
-                self.replies.put(error)
-                return
-            is_last = reply.is_last
-            self.replies.put(reply)
+        """The thread: put each reply, the last one last, or what went wrong."""
+        try:
+            send(self.netlink, self.request)
+            is_last = False
+            while self.is_wanted and not is_last:
+                reply = decode_reply(receive(self.netlink, self.read_size))
+                is_last = reply.is_last
+                self.replies.put(reply)
+        except NetinspectError as error:
+            self.replies.put(error)
 
     def take(self) -> Iterator[Reply]:
-        """Each reply when it is there, the last one last; raise what the reading raised."""
+        """Each reply when it is there; raise what the reading raised."""
         is_last = False
         while not is_last:
             reply = self.replies.get()
@@ -194,14 +188,24 @@ class _Reader(Thread):
             is_last = reply.is_last
 
 
-def receive(netlink: socket.socket) -> bytes:
-    """One read of whole messages, however long they are.
+def send(netlink: socket.socket, request: bytes) -> None:
+    """Send a request. The kernel makes the first reply before this returns.
 
-    :raises SourceError: nothing came in time, or the read failed.
+    :raises RefusedError: we may not ask.
     """
     try:
-        length = netlink.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
-        return netlink.recv(max(length, SMALLEST_READ))
+        netlink.send(request)
+    except OSError as error:
+        raise RefusedError(f"netlink is refused: {error.strerror}") from None
+
+
+def receive(netlink: socket.socket, read_size: int) -> bytes:
+    """One read of whole messages.
+
+    :raises SourceError: nothing came in time, the read failed, or there was more than read_size.
+    """
+    try:
+        data, _, flags, _ = netlink.recvmsg(read_size)
     except BlockingIOError:
         raise SourceError(
             f"the kernel did not answer a sock_diag request within {ANSWER_TIMEOUT_S} s"
@@ -209,3 +213,6 @@ def receive(netlink: socket.socket) -> bytes:
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "?")
         raise SourceError(f"reading sock_diag failed: {error.strerror} ({name})") from None
+    if flags & socket.MSG_TRUNC:
+        raise _TruncatedError(f"the kernel had more to say than {read_size} bytes")
+    return data

@@ -1,0 +1,165 @@
+"""/proc/net on Linux: what is left where netlink is refused."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from typing import NamedTuple, TypeVar
+
+from netinspect.errors import RefusedError, SourceError
+from netinspect.model import Connection, Note, Query, State, Table
+from netinspect.parse import proc_net
+from netinspect.parse.proc_net import InetRow, UnixRow
+from netinspect.sources import tally_records
+from netinspect.sources.names import UserNames
+
+# The kernel gives 4 KiB a read; Python goes on reading until it has this much.
+BLOCK_SIZE = 1 << 18
+# USER_HZ, the unit of the timers; Windows has no sysconf, and no /proc either
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+
+T = TypeVar("T")
+
+
+class ProcNet:
+    """The sockets of this process's network namespace, from the files below `root`/self/net.
+
+    Always /proc/self/net: /proc/net is missing where /proc is mounted with subset=pid.
+    """
+
+    name = "proc"
+    gives_owners = False
+
+    def __init__(self, root: str = "/proc", block_size: int = BLOCK_SIZE) -> None:
+        self._folder = f"{root}/self/net"
+        self._block_size = block_size
+        self._users = UserNames()
+        self._losses = Losses()
+
+    @property
+    def notes(self) -> list[Note]:
+        """What was not shown of the batches decoded so far."""
+        return self._losses.notes()
+
+    def read(self, table: Table, query: Query) -> Iterator[InetBatch | UnixBatch]:  # noqa: ARG002
+        """Batches of one table. See `Source.read`.
+
+        :raises ParseError: the file does not begin with its header.
+        """
+        if table not in proc_net.FILES:
+            raise RefusedError(f"/proc/net has no {table.protocol} sockets")
+        if table.protocol == "unix":
+            yield UnixBatch(b"".join(self._blocks(table)), table, self._losses)
+            return
+        seen: set[Hashable] = set()
+        for block in self._blocks(table):
+            yield InetBatch(block, table, self._users, seen, self._losses)
+
+    def _blocks(self, table: Table) -> Iterator[bytes]:
+        """The rows of a file, cut at line ends."""
+        path = f"{self._folder}/{proc_net.FILES[table]}"
+        try:
+            with open(path, "rb") as file:
+                proc_net.check_header(file.readline(), table)
+                rest = b""
+                while block := file.read(self._block_size):
+                    lines, line_end, rest = (rest + block).rpartition(b"\n")
+                    yield lines + line_end
+                yield rest
+        except FileNotFoundError:
+            # Without this file, but with that of TCP, the kernel has no such protocol.
+            anchor = f"{self._folder}/tcp"
+            if path == anchor or not os.path.exists(anchor):
+                raise RefusedError(f"{path}: no such file") from None
+        except PermissionError:
+            raise RefusedError(f"{path}: permission denied") from None
+        except OSError as error:
+            raise SourceError(f"{path}: {error.strerror}") from None
+
+
+class Losses:
+    """What is not shown, counted while batches are decoded."""
+
+    def __init__(self) -> None:
+        self.rows_skipped = 0
+        self.duplicates_dropped = 0
+
+    def notes(self) -> list[Note]:
+        """A note for each kind that occurred."""
+        skipped, dropped = self.rows_skipped, self.duplicates_dropped
+        notes = []
+        if skipped:
+            rows = "row" if skipped == 1 else "rows"
+            message = f"{skipped} {rows} of /proc/net could not be read"
+            notes.append(Note("rows_skipped", skipped, message))
+        if dropped:
+            rows = "row" if dropped == 1 else "rows"
+            message = f"{dropped} {rows} of /proc/net came twice while it changed, shown once"
+            notes.append(Note("duplicates_dropped", dropped, message))
+        return notes
+
+    def unseen(self, rows: list[T], keys: list[Hashable], seen: set[Hashable]) -> list[T]:
+        """The rows whose key is new or None.
+
+        A table that changes while it is read shows a row twice when others are put before the
+        place where reading goes on.
+        """
+        new = set(keys)
+        if len(new) == len(rows) and seen.isdisjoint(new):
+            seen |= new
+            return rows
+        unseen = []
+        for row, key in zip(rows, keys, strict=True):
+            if key is None or key not in seen:
+                seen.add(key)
+                unseen.append(row)
+        self.duplicates_dropped += len(rows) - len(unseen)
+        return unseen
+
+
+class InetBatch(NamedTuple):
+    """Whole lines of one file."""
+
+    block: bytes
+    table: Table
+    users: UserNames
+    seen: set[Hashable]
+    losses: Losses
+
+    def records(self) -> list[Connection]:
+        """The sockets of these lines that no earlier ones had."""
+        return proc_net.inet_records(self._rows(), self.table, self.users, TICKS_PER_SECOND)
+
+    def tally(self) -> Counter[tuple[Table, State]]:
+        """The counts of the sockets of these lines that no earlier ones had."""
+        states = proc_net.inet_states(self._rows(), self.table)
+        return Counter((self.table, state) for state in states)
+
+    def _rows(self) -> list[InetRow]:
+        rows, skipped = proc_net.split_inet_rows(self.block, self.table)
+        self.losses.rows_skipped += skipped
+        keys: list[Hashable] = [proc_net.inet_key(row) for row in rows]
+        return self.losses.unseen(rows, keys, self.seen)
+
+
+class UnixBatch(NamedTuple):
+    """A whole file: a path may have line breaks, so that rows cannot be told from one line."""
+
+    data: bytes
+    table: Table
+    losses: Losses
+
+    def records(self) -> list[Connection]:
+        """All unix sockets."""
+        return [proc_net.unix_record(row) for row in self._rows()]
+
+    def tally(self) -> Counter[tuple[Table, State]]:
+        """The counts of all unix sockets."""
+        return tally_records(self.records())
+
+    def _rows(self) -> list[UnixRow]:
+        rows, skipped = proc_net.split_unix_rows(self.data)
+        self.losses.rows_skipped += skipped
+        keys: list[Hashable] = [proc_net.unix_key(row) for row in rows]
+        return self.losses.unseen(rows, keys, set())
