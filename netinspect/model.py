@@ -31,6 +31,9 @@ State = Literal[
 ]
 STATES: tuple[State, ...] = get_args(State)
 
+# What a listener is in; of unix sockets only LISTEN is.
+LISTENING: frozenset[State] = frozenset({"LISTEN", "UNCONN"})
+
 Protocol = Literal[
     "tcp",
     "udp",

@@ -17,49 +17,57 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from netinspect.errors import SourceError
-from netinspect.model import Connection, Note, Owner, OwnerStatus, decode_name
+from netinspect.model import Connection, Note, Owner, decode_name
 
 # A descriptor costs about 5 microseconds, a fork 2 milliseconds.
 FORK_FROM_DESCRIPTORS = 4000
+HEADER_BYTES = 16  # of what a worker sends
+FD_BITS = 32
+FD_MASK = (1 << FD_BITS) - 1
 PROC_PID_INIT_INO = 0xEFFFFFFC  # the first PID namespace, linux/proc_ns.h
 
 
-class Holding(NamedTuple):
-    """One descriptor of a socket."""
-
-    inode: int
-    pid: int
-    fd: int
-
-
 class Scan(NamedTuple):
-    """What one pass found. `holdings` is flat, three numbers a descriptor as in `Holding`."""
+    """What a pass over some processes found.
+
+    `holdings` is flat, for it goes through a pipe: inode, pid and descriptor of one descriptor
+    after the other. `denied` counts the processes that could not be looked into.
+    """
 
     holdings: array[int]
     denied: int
 
 
 class Owners:
-    """The processes of each socket, and whether there may be more of them.
+    """The processes of each socket, and why there may be more of them than are known.
 
-    `denied` counts the processes that could not be looked into; `are_all_visible` is False when
-    there may be processes that /proc does not even list.
+    One holding is kept as one number, pid and descriptor: 200,000 records would take 25 MB more.
     """
 
-    def __init__(
-        self, by_inode: dict[int, tuple[Owner, ...]], denied: int, *, are_all_visible: bool
-    ) -> None:
-        self.by_inode = by_inode
-        self.denied = denied
+    def __init__(self, root: str, unseen: str | None) -> None:
+        self.root = root
+        self.unseen = unseen  # what cannot be looked into, in words; None: nothing
         self.hidden_sockets = 0
-        self._absent: OwnerStatus = "hidden" if denied or not are_all_visible else "not_found"
+        self._first: dict[int, int] = {}
+        self._others: dict[int, list[int]] = {}
+        self._names: dict[int, str | None] = {}
+
+    def add(self, scan: Scan) -> None:
+        """Take over what a pass found."""
+        self._names.update((pid, _command_name(pid, self.root)) for pid in set(scan.holdings[1::3]))
+        first = self._first
+        numbers = iter(scan.holdings)
+        for inode, pid, fd in zip(numbers, numbers, numbers, strict=True):
+            holding = pid << FD_BITS | fd
+            if first.setdefault(inode, holding) != holding:
+                self._others.setdefault(inode, []).append(holding)
 
     def attach(self, connections: Iterable[Connection]) -> list[Connection]:
         """The same connections, with their owners."""
         return [self._attached(c) if c.inode else c for c in connections]
 
     def _attached(self, connection: Connection) -> Connection:
-        owners = self.by_inode.get(connection.inode or 0)
+        owners = self._of(connection.inode or 0)
         if owners:
             first = owners[0]
             return replace(
@@ -69,38 +77,63 @@ class Owners:
                 owners=owners,
                 owner_status="known",
             )
-        self.hidden_sockets += self._absent == "hidden"
-        return replace(connection, owner_status=self._absent)
+        self.hidden_sockets += self.unseen is not None
+        return replace(connection, owner_status="hidden" if self.unseen else "not_found")
+
+    def _of(self, inode: int) -> tuple[Owner, ...]:
+        """The owners of a socket, in the order of pid and descriptor."""
+        holding = self._first.get(inode)
+        if holding is None:
+            return ()
+        if inode not in self._others:
+            return (self._owner(holding),)
+        return tuple(map(self._owner, sorted((holding, *self._others[inode]))))
+
+    def _owner(self, holding: int) -> Owner:
+        pid = holding >> FD_BITS
+        return Owner(pid, self._names[pid], holding & FD_MASK)
 
     def note(self) -> Note | None:
         """What to say of the sockets attached so far whose owners are hidden."""
-        if not self.hidden_sockets:
+        count = self.hidden_sockets
+        if not count:
             return None
-        sockets = "socket has an owner" if self.hidden_sockets == 1 else "sockets have owners"
-        return Note(
-            "owners_hidden",
-            self.hidden_sockets,
-            f"{self.hidden_sockets} {sockets} that may not be looked at from here; "
-            f"to see all owners run as root, outside of any container",
-        )
+        sockets = "the owner of 1 socket is" if count == 1 else f"the owners of {count} sockets are"
+        return Note("owners_hidden", count, f"{sockets} hidden: {self.unseen}")
 
 
-def find_owners(wanted: Collection[int] | None = None, root: str = "/proc") -> Owners:
+def find_owners(
+    wanted: Collection[int] | None = None,
+    root: str = "/proc",
+    fork_from: int = FORK_FROM_DESCRIPTORS,
+) -> Owners:
     """Look at every descriptor of every process for sockets; for those with these inodes, if given.
 
     A process that ends meanwhile is passed over.
 
+    :param fork_from: with how many descriptors in all the work is shared with a second process.
     :raises SourceError: there is no /proc to look at.
     """
     try:
         pids = sorted(int(name) for name in os.listdir(root) if name.isdecimal())
     except OSError as error:
         raise SourceError(f"{root}: no processes to read: {error.strerror}") from None
-    scans = _scan_all(pids, wanted, root)
-    by_inode = _group(scans, root)
-    # Without the right to see others, hidepid=2 shows only one's own processes: pid 1 is missing.
-    are_all_visible = 1 in pids and _is_first_pid_namespace(root)
-    return Owners(by_inode, sum(scan.denied for scan in scans), are_all_visible=are_all_visible)
+    scans = _scan_all(pids, wanted, root, fork_from)
+    owners = Owners(root, _unseen(sum(scan.denied for scan in scans), pids, root))
+    while scans:  # each is given up as soon as it is taken over: it may be large
+        owners.add(scans.pop(0))
+    return owners
+
+
+def _unseen(denied: int, pids: list[int], root: str) -> str | None:
+    """The processes that may hold sockets and were not looked into; None when there are none."""
+    if denied:
+        return f"{denied} processes may not be looked into; run as root to see them all"
+    if 1 not in pids:  # with hidepid=2 it is not even listed
+        return "/proc shows only one's own processes (hidepid); run as root to see them all"
+    if not _is_first_pid_namespace(root):
+        return "processes outside of this PID namespace (container) cannot be seen from within"
+    return None
 
 
 def process_exists(pid: int) -> bool:
@@ -118,10 +151,12 @@ def process_exists(pid: int) -> bool:
     return pid > 0
 
 
-def _scan_all(pids: list[int], wanted: Collection[int] | None, root: str) -> list[Scan]:
+def _scan_all(
+    pids: list[int], wanted: Collection[int] | None, root: str, fork_from: int
+) -> list[Scan]:
     """One pass over all processes, shared with a forked worker when that is worth its cost."""
     sizes = {pid: _descriptor_count(pid, root) for pid in pids}
-    if sum(sizes.values()) < FORK_FROM_DESCRIPTORS or not _may_fork():
+    if sum(sizes.values()) < fork_from or not _may_fork():
         return [_scan(pids, wanted, root)]
     ours, theirs = _halves(sizes)
     with _Worker(theirs, wanted, root) as worker:
@@ -170,13 +205,14 @@ class _Worker:
 
     def result(self) -> Scan:
         """What it found; found again here when it could not send it whole."""
+        header, holdings = array("Q"), array("Q")
         with open(self.pipe, "rb", closefd=False) as pipe:
+            header.frombytes(pipe.read(HEADER_BYTES))
             sent = pipe.read()
-        numbers = array("Q", sent[: len(sent) // 8 * 8])
-        # the first number is how many follow
-        if not numbers or len(numbers) != numbers[0] + 2:
+        if len(header) != 2 or len(sent) != header[0]:
             return _scan(*self.share)
-        return Scan(numbers[2:], denied=numbers[1])
+        holdings.frombytes(sent)
+        return Scan(holdings, denied=header[1])
 
     def __enter__(self) -> _Worker:
         return self
@@ -187,10 +223,11 @@ class _Worker:
 
 
 def _send(scan: Scan, descriptor: int) -> None:
-    """Write: how many holdings numbers follow, how many processes were denied, the numbers."""
+    """Write how many bytes of holdings follow, how many processes were denied, the holdings."""
+    holdings = scan.holdings.tobytes()
     with open(descriptor, "wb") as pipe:
-        pipe.write(array("Q", (len(scan.holdings), scan.denied)).tobytes())
-        pipe.write(scan.holdings.tobytes())
+        pipe.write(array("Q", (len(holdings), scan.denied)).tobytes())
+        pipe.write(holdings)
 
 
 def _is_first_pid_namespace(root: str) -> bool:
@@ -199,29 +236,6 @@ def _is_first_pid_namespace(root: str) -> bool:
         return os.stat(f"{root}/self/ns/pid").st_ino == PROC_PID_INIT_INO
     except OSError:
         return True
-
-
-def _group(scans: Iterable[Scan], root: str) -> dict[int, tuple[Owner, ...]]:
-    """Owners by inode, in the order of pid and descriptor."""
-    names: dict[int, str | None] = {}
-    by_inode: dict[int, tuple[Owner, ...]] = {}
-    for inode, pid, fd in _holdings(scans):
-        if pid not in names:
-            names[pid] = _command_name(pid, root)
-        owner = Owner(pid, names[pid], fd)
-        earlier = by_inode.get(inode)
-        by_inode[inode] = (
-            tuple(sorted((*earlier, owner), key=lambda o: (o.pid, o.fd or 0)))
-            if earlier
-            else (owner,)
-        )
-    return by_inode
-
-
-def _holdings(scans: Iterable[Scan]) -> Iterator[Holding]:
-    for scan in scans:
-        numbers = iter(scan.holdings)
-        yield from map(Holding._make, zip(numbers, numbers, numbers, strict=True))
 
 
 def _command_name(pid: int, root: str) -> str | None:

@@ -151,11 +151,21 @@ def _options_with_value(args: list[str]) -> set[str]:
     }
 
 
+def _usage_message(error: click.UsageError) -> str:
+    """What click says, on one line and in our manner."""
+    if isinstance(error, click.NoSuchOption):
+        nearest = " or ".join(error.possibilities or ())
+        question = f"; did you mean {nearest}?" if nearest else ""
+        return f"unknown option {error.option_name!r}{question}"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}"
+
+
 def _fail(error: Exception, status: ExitStatus) -> int:
     """Say on one line of stderr what is wrong, and where there is help."""
-    if isinstance(error, click.ClickException):
-        message = error.format_message().rstrip(".").replace(". (", " (")
-        message = f"{message[:1].lower()}{message[1:]} (see {PROGRAM} --help)"
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        message = f"{_usage_message(error)} (see {path} --help)"
     elif isinstance(error, OSError):
         message = f"cannot write the answer: {error.strerror}"
     else:

@@ -17,6 +17,7 @@ from netinspect.cli.options import (
     filter_options,
     format_options,
     option,
+    output_of,
     refuse_words,
     say_what_does_not_exist,
     selection_of,
@@ -100,7 +101,7 @@ def _presentation(options: dict[str, Any]) -> Presentation:
 
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return present(
-        options["output"],
+        output_of(options),
         columns=split_words(options["columns"]),
         sort=split_words(options["sort"]),
         limit=options["limit"],

@@ -155,7 +155,7 @@ def filter_options(command: Function) -> Function:
 
 
 def format_options(formats: tuple[str, ...] | None = None) -> Callable[[Function], Function]:
-    """`-o` and `--json`; all formats that a listing has, or these."""
+    """`-o` and `--json`; all formats that a listing has, or these. Read them with `output_of`."""
     kind = click.Choice(formats) if formats else None
     add_output = option(
         OUTPUT,
@@ -170,8 +170,14 @@ def format_options(formats: tuple[str, ...] | None = None) -> Callable[[Function
         else "table, wide, json, ndjson, csv, tsv, or a format of tabulate: github, html, ...",
         shell_complete=None if formats else complete_words(_format_words),
     )
-    add_json = option(OUTPUT, "--json", "output", flag_value="json", help="The same as -o json.")
+    add_json = option(OUTPUT, "--json", "is_json", is_flag=True, help="The same as -o json.")
     return lambda command: add_output(add_json(command))
+
+
+def output_of(options: dict[str, Any]) -> str:
+    """The format that the format options ask for."""
+    # Two options with one destination work in some versions of click only.
+    return "json" if options["is_json"] else str(options["output"])
 
 
 def selection_of(options: dict[str, Any]) -> Selection:

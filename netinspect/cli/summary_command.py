@@ -10,6 +10,7 @@ from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.options import (
     filter_options,
     format_options,
+    output_of,
     refuse_words,
     say_what_does_not_exist,
     selection_of,
@@ -39,7 +40,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     from netinspect.render.summary import render_summary
 
     summary = summarize(Listing(selection, source=options["source"], with_owners=False))
-    write(render_summary(summary, options["output"]))
+    write(render_summary(summary, output_of(options)))
     print_notes(summary.notes)
     say_what_does_not_exist(selection)
     return ExitStatus.DONE

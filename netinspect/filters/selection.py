@@ -14,19 +14,18 @@ from netinspect.filters.addresses import InNetwork, parse_networks
 from netinspect.filters.ports import parse_ports
 from netinspect.filters.words import DEFAULT_PROTOCOLS, parse_states, parse_tables
 from netinspect.model import (
+    LISTENING,
     Connection,
     Family,
     Network,
     PortRange,
     Query,
-    State,
     Table,
     decode_name,
 )
 
 Test = Callable[[Connection], bool]
 
-LISTENING: frozenset[State] = frozenset({"LISTEN", "UNCONN"})
 # As in ss: a datagram socket without a peer listens, a unix one does not.
 DATAGRAM_LISTENERS = ("udp", "udplite", "raw", "icmp")
 

@@ -12,15 +12,21 @@ from __future__ import annotations
 import re
 import sys
 from binascii import unhexlify
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from struct import Struct
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 from netinspect.errors import ParseError
 from netinspect.model import Connection, Protocol, SocketType, State, Table, Timer, decode_name
-from netinspect.parse import inet_diag, unix_diag
+from netinspect.parse import inet_diag, proc_unix
 from netinspect.parse.address import MOST_REMEMBERED, AddressText
-from netinspect.parse.inet_diag import CLOSE, EXPOSURE_OF, LISTEN, LISTENING, TIMER_KINDS
+from netinspect.parse.inet_diag import (
+    CLOSE,
+    EXPOSURE_OF,
+    LISTEN,
+    TIMER_KINDS,
+    closed_state,
+)
 
 FILES: dict[Table, str] = {
     Table("tcp", "ipv4"): "tcp",
@@ -37,15 +43,12 @@ FILES: dict[Table, str] = {
 }
 SOCKET_TYPES: dict[Protocol, SocketType] = {**inet_diag.SOCKET_TYPES, "icmp": "dgram"}
 
-# How each file begins, runs of blanks as one; the datagram tables go on with `ref pointer drops`.
-INET_HEADER = (
-    "sl local_address {peer}_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode"
+# The first line of a file, runs of blanks as one (tcp4_seq_show, udp4_seq_show and so on).
+TCP_HEADER = (
+    "sl local_address {}_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode"
 )
-HEADERS = {
-    "ipv4": INET_HEADER.format(peer="rem").encode(),
-    "ipv6": INET_HEADER.format(peer="remote").encode(),
-    "unix": b"Num RefCount Protocol Flags Type St Inode Path",
-}
+DATAGRAM_HEADER = TCP_HEADER + " ref pointer drops"
+UNIX_HEADER = "Num RefCount Protocol Flags Type St Inode Path"
 
 # A row of tcp (get_tcp4_sock, net/ipv4/tcp_ipv4.c), its columns folded here, and padded to 149:
 #    0: 0100007F:97E5 0100007F:A2DC 08 00000000:00000001 00:00000000 00000000
@@ -85,40 +88,6 @@ INET_ROWS = {
     for protocol in ("tcp", "udp")
 }
 
-# A row of unix (unix_seq_show, net/unix/af_unix.c); the pointer has 8 digits on 32-bit machines:
-#   00000000d541d5a6: 00000002 00000000 00010000 0001 01 75714 /run/a b
-# The path is printed as it is, a line break too, and each NUL of an abstract name as @. So a line
-# that does not begin as a row does is the rest of the path before it. And whoever names a socket
-# "x\n<a row>" forges a row: pointer, inode and path are all his choice, there is nothing in this
-# file to tell it by. What holds is that he can only add rows: every row that the kernel prints
-# stays one, whatever stands before it. Only sock_diag, which has lengths, cannot be fooled.
-UNIX_ROW_START = rb"[0-9a-f]{8,16}: "
-UNIX_ROW = re.compile(
-    rb"^([0-9a-f]{8,16}): [0-9A-F]{8} [0-9A-F]{8} ([0-9A-F]{8}) ([0-9A-F]{4}) ([0-9A-F]{2})"
-    rb" +(\d{1,20})(?: (.*(?:\n(?!" + UNIX_ROW_START + rb").*)*))?$",
-    re.MULTILINE,
-)
-ACCEPTS_CONNECTIONS = 0x10000  # __SO_ACCEPTCON, include/linux/net.h
-# enum socket_state, linux/net.h. The kernel derives it from TCP_ESTABLISHED or not, and a socket
-# that is still there or not: 2 waits to be accepted, 4 was closed.
-UNIX_STATES: dict[bytes, State] = {
-    b"01": "UNCONN",
-    b"02": "ESTABLISHED",
-    b"03": "ESTABLISHED",
-    b"04": "UNCONN",
-}
-
-
-class UnixRow(NamedTuple):
-    """The fields of a row that tell something; `path` is empty when there is none."""
-
-    pointer: bytes
-    flags: bytes
-    socket_type: bytes
-    state: bytes
-    inode: bytes
-    path: bytes
-
 
 class HexAddress(dict[bytes, str]):
     """Canonical text of an address as /proc/net prints it, each converted once.
@@ -157,7 +126,7 @@ def _by_digits(states: tuple[State | None, ...]) -> dict[bytes, State | None]:
 # State by the digits of its number; None where the port decides.
 TCP_STATES = _by_digits(inet_diag.TCP_STATES)
 DATAGRAM_STATES = _by_digits(inet_diag.DATAGRAM_STATES)
-PEERLESS = frozenset((b"%02X" % CLOSE, b"%02X" % LISTEN))
+CLOSE_DIGITS, LISTEN_DIGITS = b"%02X" % CLOSE, b"%02X" % LISTEN
 
 
 def parse(
@@ -171,8 +140,8 @@ def parse(
     header, _, rows = data.partition(b"\n")
     check_header(header, table)
     if table.protocol == "unix":
-        unix_rows, skipped = split_unix_rows(rows)
-        return [unix_record(row) for row in unix_rows], skipped
+        unix_rows, skipped = proc_unix.split_rows(rows)
+        return [proc_unix.record(row) for row in unix_rows], skipped
     inet_rows, skipped = split_inet_rows(rows, table)
     return inet_records(inet_rows, table, users, ticks_per_second), skipped
 
@@ -182,10 +151,14 @@ def check_header(line: bytes, table: Table) -> None:
 
     :raises ParseError: it does not.
     """
-    expected = HEADERS[table.family]
-    if not b" ".join(line.split()).startswith(expected):
+    if table.protocol == "unix":
+        expected = UNIX_HEADER
+    else:
+        header = TCP_HEADER if table.protocol == "tcp" else DATAGRAM_HEADER
+        expected = header.format("rem" if table.family == "ipv4" else "remote")
+    if b" ".join(line.split()) != expected.encode():
         raise ParseError(
-            f"/proc/net/{FILES[table]} line 1: expected the header '{expected.decode()}', "
+            f"/proc/net/{FILES[table]} line 1: expected the header '{expected}', "
             f"found '{decode_name(line[:120].strip())}'"
         )
 
@@ -214,10 +187,27 @@ def inet_key(row: InetRow) -> bytes:
     return b"%b%b%b%b " % row[:4] + identity
 
 
+def icmp_inodes(block: bytes) -> set[bytes]:
+    """Inodes of the rows of icmp or icmp6 that surely stand in the right one of the two files.
+
+    Only the first row of a hash chain, which is the first field, is chosen by its family. Those
+    that follow it in the chain may be of the other, and then have an address of 0 (ping_get_first,
+    ping_get_next, net/ipv4/ping.c).
+    """
+    inodes, last_chain = set(), b""
+    for fields in map(bytes.split, block.splitlines()):
+        if len(fields) > 9:
+            chain, local, inode = fields[0], fields[1], fields[9]
+            if chain != last_chain or local.partition(b":")[0].strip(b"0"):
+                inodes.add(inode)
+            last_chain = chain
+    return inodes
+
+
 def inet_states(rows: Iterable[InetRow], table: Table) -> list[State]:
     """The state of each row: all that counting needs."""
     states = TCP_STATES if table.protocol == "tcp" else DATAGRAM_STATES
-    return [states[row[STATE]] or _closed_state(row[LOCAL_PORT]) for row in rows]
+    return [states[row[STATE]] or closed_state(row[LOCAL_PORT] != b"0000") for row in rows]
 
 
 def inet_records(
@@ -226,62 +216,61 @@ def inet_records(
     users: Mapping[int, str | None],
     ticks_per_second: int = 100,
 ) -> list[Connection]:
-    """A record of each row. /proc/net tells no interface, cookie or backlog limit."""
-    record = _recorder(table, users, ticks_per_second)
-    return [record(row) for row in rows]
+    """A record of each row. /proc/net tells no interface, cookie or backlog limit.
 
-
-def _closed_state(port: bytes) -> State:
-    return "CLOSE" if port == b"0000" else "BOUND"
-
-
-def _recorder(
-    table: Table, users: Mapping[int, str | None], ticks_per_second: int
-) -> Callable[[InetRow], Connection]:
-    """A function that makes a record of a row of this table."""
+    One loop without calls, as in inet_diag: the rows may be many.
+    """
     protocol, family = table
     socket_type = SOCKET_TYPES[protocol]
     is_tcp, is_raw = protocol == "tcp", protocol == "raw"
     states = TCP_STATES if is_tcp else DATAGRAM_STATES
+    listening = LISTEN_DIGITS if is_tcp else CLOSE_DIGITS
     has_ports = protocol not in ("raw", "icmp")
     text = ADDRESS_TEXT[family]
-
-    def record(row: InetRow) -> Connection:
-        source, sport, destination, dport, digits, queues, timer, retransmits = row[:8]
-        uid_text, timeout, inode_text, _, after = row[8:]
-        state = states[digits] or _closed_state(sport)
-        has_peer = digits not in PEERLESS
-        local, port = text[source], int(sport, 16)
+    records = []
+    for (
+        source, sport, destination, dport, state_digits, queues, timer, retransmits,
+        uid_digits, timeout, inode_digits, _, after,
+    ) in rows:  # fmt: skip
+        port, uid, inode = int(sport, 16), int(uid_digits), int(inode_digits)
+        state = states[state_digits] or closed_state(port)
+        local = text[source]
+        remote = remote_port = exposure = None
+        if state_digits == listening:
+            exposure = EXPOSURE_OF[local]
+        elif state_digits != CLOSE_DIGITS:
+            remote = text[destination]
+            remote_port = int(dport, 16) if has_ports else None
         send_q, recv_q = (0, 0) if queues == IDLE else _hex_pair(queues)
-        uid, inode = int(uid_text), int(inode_text)
         is_minisocket = is_tcp and not after
         has_uid = (uid or inode) and not is_minisocket
-        return Connection(
-            protocol,
-            family,
-            socket_type,
-            state,
-            local,
-            text[destination] if has_peer else None,
-            port if has_ports else None,
-            int(dport, 16) if has_ports and has_peer else None,
-            port if is_raw else None,
-            None,
-            recv_q,
-            None if state == "LISTEN" else send_q,
-            uid if has_uid else None,
-            users[uid] if has_uid else None,
-            inode or None,
-            None,
-            owner_status="not_requested" if inode else "none",
-            timer=None
-            if timer == NO_TIMER
-            else _timer(timer, retransmits, timeout, ticks_per_second),
-            drops=None if is_tcp else int(after) & 0xFFFFFFFF,
-            exposure=EXPOSURE_OF[local] if state in LISTENING else None,
+        records.append(
+            Connection(
+                protocol,
+                family,
+                socket_type,
+                state,
+                local,
+                remote,
+                port if has_ports else None,
+                remote_port,
+                port if is_raw else None,
+                None,
+                recv_q,
+                None if state == "LISTEN" else send_q,
+                uid if has_uid else None,
+                users[uid] if has_uid else None,
+                inode or None,
+                None,
+                owner_status="not_requested" if inode else "none",
+                timer=None
+                if timer == NO_TIMER
+                else _timer(timer, retransmits, timeout, ticks_per_second),
+                drops=None if is_tcp else int(after) & 0xFFFFFFFF,
+                exposure=exposure,
+            )
         )
-
-    return record
+    return records
 
 
 def _hex_pair(text: bytes) -> tuple[int, int]:
@@ -297,54 +286,3 @@ def _timer(timer: bytes, retransmits: bytes, timeout: bytes, ticks_per_second: i
         return None
     fired = int(timeout) if kind in ("keepalive", "zero_window") else int(retransmits, 16)
     return Timer(kind, ticks * 1000 // ticks_per_second, fired)
-
-
-def split_unix_rows(data: bytes) -> tuple[list[UnixRow], int]:
-    """The rows of a file, and how many lines are neither a row nor the rest of a path."""
-    lines, _, torn = data.rpartition(b"\n")
-    rows = [UnixRow._make(fields) for fields in UNIX_ROW.findall(lines)]
-    others = UNIX_ROW.sub(b"", lines).split(b"\n")
-    return rows, sum(map(bool, others)) + bool(torn)
-
-
-def unix_key(row: UnixRow) -> UnixRow | None:
-    """What no two rows have in common, unless one is shown twice; None where that is not known.
-
-    Connections that wait to be accepted have no inode, and all have the path of their listener.
-    Everything in the row counts, or else a forged one could take the place of a true one.
-    """
-    return None if row.inode == b"0" else row
-
-
-def unix_state(row: UnixRow) -> State:
-    """LISTEN has no number of its own here, it is a flag."""
-    if int(row.flags, 16) & ACCEPTS_CONNECTIONS:
-        return "LISTEN"
-    return UNIX_STATES.get(row.state, "UNKNOWN")
-
-
-def unix_record(row: UnixRow) -> Connection:
-    """A record. /proc/net tells no queues, uid or peer of unix sockets.
-
-    A path that begins with @ is taken for an abstract name; sock_diag, which can tell, has ./@.
-    """
-    inode = int(row.inode)
-    return Connection(
-        "unix",
-        "unix",
-        unix_diag.SOCKET_TYPES.get(int(row.socket_type, 16), "raw"),
-        unix_state(row),
-        decode_name(row.path) if row.path else None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        inode or None,
-        None,
-        owner_status="not_requested" if inode else "none",
-    )

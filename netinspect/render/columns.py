@@ -37,7 +37,19 @@ class SafeText(dict["str | None", str]):
         return safe
 
 
+class NumberText(dict["int | None", str]):
+    """Numbers as text, the small ones remembered: most queues are empty. `-` for none."""
+
+    def __missing__(self, number: int | None) -> str:
+        text = "-" if number is None else str(number)
+        if number is None or number < MOST_REMEMBERED:
+            self[number] = text
+        return text
+
+
+MOST_REMEMBERED = 4096
 SAFE = SafeText()
+NUMBER_TEXT = NumberText()
 NO_PEER = "*"
 
 
@@ -114,9 +126,15 @@ def _text_cells(name: str) -> Cells:
     return lambda connections: [SAFE[text] for text in map(value, connections)]
 
 
+def _word_cells(name: str) -> Cells:
+    """Words of ours, which are never None and need no escaping."""
+    value = attrgetter(name)
+    return lambda connections: list(map(value, connections))
+
+
 def _number_cells(name: str) -> Cells:
     value = attrgetter(name)
-    return lambda connections: ["-" if n is None else str(n) for n in map(value, connections)]
+    return lambda connections: [NUMBER_TEXT[number] for number in map(value, connections)]
 
 
 NUMBERS = frozenset(
@@ -136,6 +154,7 @@ NUMBERS = frozenset(
     )
 )
 SPECIAL_CELLS: dict[str, Cells] = {
+    **{name: _word_cells(name) for name in ("protocol", "family", "type", "state", "owner_status")},
     "process": _process_cells,
     "owners": lambda connections: [_owners_cell(c) for c in connections],
     "timer": lambda connections: [timer_text(c.timer) for c in connections],

@@ -1,7 +1,7 @@
 r"""Text that a stranger chose, made harmless.
 
-The record's own text already doubles each backslash (`model.decode_name`), so an escape made here
-is never mistaken for one that was in the name.
+The record's own text already doubles each backslash and has `\x80` to `\xff` for bytes that are not
+UTF-8 (`model.decode_name`). An escape made here is never mistaken for one that was in the name.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# All of the Unicode categories Cc, Cf, Cs, Zl and Zp (controls, C1, DEL, bidi, zero-width, line
-# ends), and the blank fillers of Hangul. A test holds this against `unicodedata`.
+# All of the Unicode categories Cc, Cf, Cs, Zl and Zp (controls, C1, DEL, bidi, line ends), and of the
+# property Default_Ignorable_Code_Point (zero-width characters, blank fillers, variation selectors).
+# A test holds this against `unicodedata`.
 UNSAFE = (
-    "\x00-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
-    "\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb"
-    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e0fff"
+    "\x00-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
+    "\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+ELLIPSIS = "…"
 UNSAFE_IN_CELL = re.compile(f"[{UNSAFE}]")
 # The line ends between the objects of NDJSON stay; inside of JSON's strings there is none.
 UNSAFE_IN_JSON = re.compile(f"[{UNSAFE}]".replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
@@ -38,7 +40,7 @@ def escape_json(text: str) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
-    if code < 0x100:
+    if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
@@ -52,9 +54,20 @@ def display_width(text: str) -> int:
     """Columns that a terminal takes for it: 2 for wide characters, 0 for combining ones."""
     if text.isascii():
         return len(text)
-    return sum(
-        0
-        if unicodedata.combining(character)
-        else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
+    return sum(map(_character_width, text))
+
+
+def _character_width(character: str) -> int:
+    # the second range: vowels and finals of Hangul, which join the consonant before them
+    if unicodedata.category(character) in ("Mn", "Me") or "\u1160" <= character <= "\u11ff":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def shorten(text: str, width: int) -> str:
+    """As much of the beginning as fits, with an ellipsis when that is not all."""
+    if display_width(text) <= width:
+        return text
+    while display_width(text) >= width:
+        text = text[:-1]
+    return text + ELLIPSIS

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from netinspect.model import Connection
 from netinspect.render.columns import Cells, Column
-from netinspect.render.escape import display_width
+from netinspect.render.escape import display_width, shorten
 
 SETTLED_ROWS = 1000
 GAP = "  "
@@ -21,7 +21,6 @@ WIDEST = {"local": 47, "remote": 47, "process": 20, "owners": 40}
 # What a narrow terminal gives up, in this order; `process` is shortened first.
 DROPPABLE = ("send_q", "recv_q", "process", "pid")
 SHORTEST_PROCESS = 8
-ELLIPSIS = "…"
 
 RESET = "\x1b[0m"
 # Readable on dark and on light: no yellow, no blue, nothing bright. The word says it all anyway.
@@ -55,12 +54,11 @@ def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterato
     widths = _widths(columns, first)
     if layout.terminal_width is not None:
         columns, widths = fit(columns, widths, layout.terminal_width)
-    line_format = _line_format(columns, widths)
     if layout.has_header:
-        yield (line_format % tuple(column.title for column in columns)).encode() + b"\n"
+        yield _lines([[column.title] for column in columns], columns, widths)
     writers = _writers(columns, widths, layout)
     for connections in itertools.chain((first,), rest):
-        yield _lines(connections, writers, line_format)
+        yield _lines([cells(connections) for cells in writers], columns, widths)
 
 
 def _settle(
@@ -104,21 +102,26 @@ def fit(
     return list(kept), list(kept.values())
 
 
-def _line_format(columns: list[Column], widths: list[int]) -> str:
-    """A %-format for a row. The last column is not padded."""
-    cells = [
-        f"%{width}s" if column.is_number else f"%-{width}s"
-        for column, width in zip(columns, widths, strict=True)
+def _lines(cells: list[list[str]], columns: list[Column], widths: list[int]) -> bytes:
+    """The lines of these columns of cells. The last column is not padded."""
+    padded = [
+        _pad(column_cells, width, to_right=column.is_number)
+        for column_cells, column, width in zip(cells[:-1], columns, widths, strict=False)
     ]
-    if not columns[-1].is_number:
-        cells[-1] = "%s"
-    return GAP.join(cells)
+    last = _pad(cells[-1], widths[-1], to_right=True) if columns[-1].is_number else cells[-1]
+    # Padding and joining takes a third of what a %-format takes.
+    lines = map(GAP.join, zip(*padded, last, strict=True))
+    return "\n".join([*lines, ""]).encode()
 
 
-def _lines(connections: list[Connection], writers: list[Cells], line_format: str) -> bytes:
-    rows = zip(*[cells(connections) for cells in writers], strict=True)
-    lines = [*map(line_format.__mod__, rows), ""]
-    return "\n".join(lines).encode()
+def _pad(cells: list[str], width: int, *, to_right: bool) -> Iterable[str]:
+    if "".join(cells).isascii():
+        return map(str.rjust if to_right else str.ljust, cells, itertools.repeat(width))
+    blanks = [" " * (width - display_width(text)) for text in cells]
+    return [
+        blank + text if to_right else text + blank
+        for blank, text in zip(blanks, cells, strict=True)
+    ]
 
 
 def _writers(columns: list[Column], widths: list[int], layout: Layout) -> list[Cells]:
@@ -128,14 +131,13 @@ def _writers(columns: list[Column], widths: list[int], layout: Layout) -> list[C
         if column.name == "process" and layout.terminal_width is not None:
             writers[index] = _shortened(column.cells, widths[index])
         if column.name == "state" and layout.has_colour:
-            writers[index] = _coloured(column.cells, widths[index])
+            is_last = index == len(columns) - 1
+            writers[index] = _coloured(column.cells, 0 if is_last else widths[index])
     return writers
 
 
 def _shortened(cells: Cells, width: int) -> Cells:
-    return lambda connections: [
-        text if len(text) <= width else text[: width - 1] + ELLIPSIS for text in cells(connections)
-    ]
+    return lambda connections: [shorten(text, width) for text in cells(connections)]
 
 
 def _coloured(cells: Cells, width: int) -> Cells:
@@ -143,6 +145,6 @@ def _coloured(cells: Cells, width: int) -> Cells:
 
 
 def _colour(state: str, width: int) -> str:
-    """Padded first: the colour codes take no room, but the format would count them."""
+    """Padded here: the colour codes take no room, but padding would count them."""
     colour = STATE_COLOURS.get(state)
-    return f"{colour}{state}{RESET}{' ' * (width - len(state))}" if colour else state
+    return f"{colour}{state}{RESET}{' ' * (width - len(state))}" if colour else state.ljust(width)

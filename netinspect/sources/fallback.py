@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from netinspect.errors import RefusedError, SourceError
 from netinspect.model import (
+    LISTENING,
     STATES,
     Connection,
     Note,
@@ -44,7 +45,6 @@ LIMITS = Note(
     "sockets that look alike as one where it cannot see their processes, and a socket with several "
     "descriptors perhaps several times",
 )
-LISTENING = frozenset({"LISTEN", "UNCONN"})
 EXPOSURE_OF = ExposureOf()
 
 # (address, port), or () when there is none; on Linux also when only the port is 0.

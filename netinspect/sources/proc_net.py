@@ -9,8 +9,9 @@ from typing import NamedTuple, TypeVar
 
 from netinspect.errors import RefusedError, SourceError
 from netinspect.model import Connection, Note, Query, State, Table
-from netinspect.parse import proc_net
-from netinspect.parse.proc_net import InetRow, UnixRow
+from netinspect.parse import proc_net, proc_unix
+from netinspect.parse.proc_net import INODE, InetRow
+from netinspect.parse.proc_unix import UnixRow
 from netinspect.sources import tally_records
 from netinspect.sources.names import UserNames
 
@@ -52,9 +53,17 @@ class ProcNet:
         if table.protocol == "unix":
             yield UnixBatch(b"".join(self._blocks(table)), table, self._losses)
             return
+        strangers = self._strangers(table)
         seen: set[Hashable] = set()
         for block in self._blocks(table):
-            yield InetBatch(block, table, self._users, seen, self._losses)
+            yield InetBatch(block, table, self._users, strangers, seen, self._losses)
+
+    def _strangers(self, table: Table) -> set[bytes]:
+        """Inodes that the kernel may print in this file, but that belong to the other family's."""
+        if table.protocol != "icmp":
+            return set()
+        other = Table("icmp", "ipv6" if table.family == "ipv4" else "ipv4")
+        return proc_net.icmp_inodes(b"".join(self._blocks(other)))
 
     def _blocks(self, table: Table) -> Iterator[bytes]:
         """The rows of a file, cut at line ends."""
@@ -124,6 +133,7 @@ class InetBatch(NamedTuple):
     block: bytes
     table: Table
     users: UserNames
+    strangers: set[bytes]
     seen: set[Hashable]
     losses: Losses
 
@@ -139,6 +149,8 @@ class InetBatch(NamedTuple):
     def _rows(self) -> list[InetRow]:
         rows, skipped = proc_net.split_inet_rows(self.block, self.table)
         self.losses.rows_skipped += skipped
+        if self.strangers:
+            rows = [row for row in rows if row[INODE] not in self.strangers]
         keys: list[Hashable] = [proc_net.inet_key(row) for row in rows]
         return self.losses.unseen(rows, keys, self.seen)
 
@@ -152,14 +164,14 @@ class UnixBatch(NamedTuple):
 
     def records(self) -> list[Connection]:
         """All unix sockets."""
-        return [proc_net.unix_record(row) for row in self._rows()]
+        return [proc_unix.record(row) for row in self._rows()]
 
     def tally(self) -> Counter[tuple[Table, State]]:
         """The counts of all unix sockets."""
         return tally_records(self.records())
 
     def _rows(self) -> list[UnixRow]:
-        rows, skipped = proc_net.split_unix_rows(self.data)
+        rows, skipped = proc_unix.split_rows(self.data)
         self.losses.rows_skipped += skipped
-        keys: list[Hashable] = [proc_net.unix_key(row) for row in rows]
+        keys: list[Hashable] = [proc_unix.row_key(row) for row in rows]
         return self.losses.unseen(rows, keys, set())

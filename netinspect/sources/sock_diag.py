@@ -15,7 +15,7 @@ from typing import NamedTuple
 from netinspect.errors import NetinspectError, RefusedError, SourceError
 from netinspect.model import Connection, Note, Protocol, Query, State, Table
 from netinspect.parse import inet_diag, unix_diag
-from netinspect.parse.inet_diag import Names
+from netinspect.parse.inet_diag import Names, Seen
 from netinspect.parse.netlink import Reply, decode_reply
 from netinspect.sources import tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
@@ -54,7 +54,7 @@ class SockDiag:
             yield from self._read_inet(table, partial(inet_diag.encode_request, table, query))
 
     def _read_inet(self, table: Table, encode: Callable[..., bytes]) -> Iterator[InetBatch]:
-        seen: set[int] = set()
+        seen = Seen()
         for reply in _dump_helped(encode(with_clauses=True), encode(with_clauses=False)):
             yield InetBatch(reply, table.protocol, self._names, seen)
 
@@ -79,7 +79,7 @@ class InetBatch(NamedTuple):
     reply: Reply
     protocol: Protocol
     names: Names
-    seen: set[int]
+    seen: Seen
 
     def records(self) -> list[Connection]:
         """The sockets of this reply that no earlier one had."""
