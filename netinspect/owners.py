@@ -128,12 +128,19 @@ def find_owners(
 def _unseen(denied: int, pids: list[int], root: str) -> str | None:
     """The processes that may hold sockets and were not looked into; None when there are none."""
     if denied:
-        return f"{denied} processes may not be looked into; run as root to see them all"
+        processes = "1 process" if denied == 1 else f"{denied} processes"
+        return f"{processes} may not be looked into; {_way_out()}"
     if 1 not in pids:  # with hidepid=2 it is not even listed
-        return "/proc shows only one's own processes (hidepid); run as root to see them all"
+        return f"/proc shows only one's own processes (hidepid); {_way_out()}"
     if not _is_first_pid_namespace(root):
         return "processes outside of this PID namespace (container) cannot be seen from within"
     return None
+
+
+def _way_out() -> str:
+    if os.geteuid() != 0:
+        return "run as root to see all"
+    return "root needs CAP_SYS_PTRACE and no security module in the way to see all"
 
 
 def process_exists(pid: int) -> bool:

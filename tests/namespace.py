@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import socket
 import struct
@@ -61,6 +60,8 @@ def _call(name: str, *arguments: int) -> None:
 
 
 def _raise_loopback() -> None:
+    import fcntl  # this module can be imported on Windows too
+
     index = socket.if_nametoindex("lo")
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
         # struct ifreq: name, flags, and the rest of a union

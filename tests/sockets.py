@@ -1,4 +1,4 @@
-"""Sockets in every state, opened and kept, each with what a source has to say of it.
+"""Sockets in every state, opened and kept.
 
 `open_zoo()` opens them in the network of the caller, which should be its own (namespace.py).
 States that a polite peer leaves at once are held by a peer that is deaf: a socket filter drops all
@@ -7,15 +7,9 @@ that comes to it. The shortest-lived stay for 60 seconds: TIME_WAIT, FIN_WAIT2, 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
-import struct
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from socket import (
@@ -24,7 +18,6 @@ from socket import (
     AF_UNIX,
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
-    IPPROTO_TCP,
     SHUT_WR,
     SO_RCVBUF,
     SOCK_DGRAM,
@@ -33,110 +26,14 @@ from socket import (
     SOCK_STREAM,
     SOL_SOCKET,
 )
-from typing import Any, NamedTuple
 
-from netinspect.model import Family, Protocol, State
+from tests.zoo import UDPLITE, Zoo, await_state, deafen, family_of, fill, mirror
 
-SO_BINDTODEVICE, SO_ATTACH_FILTER, SO_PROTOCOL = 25, 26, 38  # asm-generic/socket.h
-BPF_RET = 0x06
-UDPLITE, IPPROTO_RAW = 136, 255
+SO_BINDTODEVICE = 25  # asm-generic/socket.h
+IPPROTO_RAW = 255
 NOBODY = 65534
 # include/net/tcp_states.h
 FIN_WAIT2, CLOSE, CLOSING = 5, 7, 11
-PATIENCE_S = 5
-
-PROTOCOLS: dict[tuple[int, int], Protocol] = {
-    (SOCK_STREAM, IPPROTO_TCP): "tcp",
-    (SOCK_DGRAM, socket.IPPROTO_UDP): "udp",
-    (SOCK_DGRAM, UDPLITE): "udplite",
-    (SOCK_DGRAM, IPPROTO_ICMP): "icmp",
-    (SOCK_DGRAM, IPPROTO_ICMPV6): "icmp",
-}
-FAMILIES: dict[int, Family] = {AF_INET: "ipv4", AF_INET6: "ipv6", AF_UNIX: "unix"}
-WITHOUT_PEER = ("LISTEN", "BOUND", "UNCONN")
-
-
-class Made(NamedTuple):
-    """What is known of a socket by having made it."""
-
-    protocol: Protocol
-    family: Family
-    state: State
-    local_address: str | None
-    local_port: int | None
-    remote_address: str | None
-    remote_port: int | None
-    inode: int | None
-    uid: int | None
-    holders: tuple[int, ...]
-
-
-class Zoo:
-    """Opens sockets, keeps them, and knows them by name."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self.made: dict[str, Made] = {}
-        self.opened: dict[str, socket.socket] = {}
-        self.stack = stack
-        self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo"))
-
-    def socket(self, family: int, kind: int = SOCK_STREAM, protocol: int = 0) -> socket.socket:
-        """A new socket; it is closed with the zoo, or before."""
-        return self.keep(socket.socket(family, kind, protocol))
-
-    def keep(self, sock: socket.socket) -> socket.socket:
-        """Take a socket that somebody else opened."""
-        return self.stack.enter_context(sock)
-
-    def add(self, name: str, sock: socket.socket, state: State, **known: Any) -> None:
-        """Write down what is there. What is not as the socket itself says it, is in `known`."""
-        assert name not in self.made
-        self.made[name] = look_at(sock, state, **known)
-        self.opened[name] = sock
-
-    def add_without_owner(self, name: str, made: Made) -> None:
-        """Write down a socket that no descriptor is for."""
-        assert name not in self.made
-        self.made[name] = made._replace(inode=None, uid=None, holders=())
-
-    def abandon(self, name: str) -> None:
-        """Close the descriptor; what the kernel still has to do is nobody's."""
-        self.add_without_owner(name, self.made.pop(name))
-        self.opened.pop(name).close()
-
-    def bind(self, address: Any, kind: int = SOCK_STREAM, protocol: int = 0) -> socket.socket:
-        """A new bound socket."""
-        sock = self.socket(family_of(address), kind, protocol)
-        sock.bind(address)
-        return sock
-
-    def listen(self, address: Any, backlog: int = 64) -> socket.socket:
-        """A new TCP listener."""
-        listener = self.bind(address)
-        listener.listen(backlog)
-        return listener
-
-    def connect(self, listener: socket.socket) -> socket.socket:
-        """A client of a listener; nobody has accepted it."""
-        client = self.socket(listener.family, listener.type)
-        client.connect(listener.getsockname())
-        return client
-
-    def pair(self, listener: socket.socket) -> tuple[socket.socket, socket.socket]:
-        """Both ends of a connection: the client's, the server's."""
-        client = self.connect(listener)
-        return client, self.keep(listener.accept()[0])
-
-    def fork_holder(self, *socks: socket.socket) -> int:
-        """The pid of a process that holds these sockets as well."""
-        fds = [sock.fileno() for sock in socks]
-        sleep = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"]
-        process = subprocess.Popen(sleep, pass_fds=fds, stdout=subprocess.PIPE)
-        assert process.stdout
-        process.stdout.readline()  # now it is python, and no longer a fork of this process
-        self.stack.enter_context(process)
-        self.stack.callback(process.terminate)
-        return process.pid
 
 
 @contextmanager
@@ -166,7 +63,7 @@ def add_listeners(zoo: Zoo, label: str, host: str) -> None:
     zoo.add(f"{label} bound", zoo.bind((host, 0)), "BOUND")
     port = 0
     for number in range(2):
-        listener = zoo.socket(family_of((host, 0)))
+        listener = zoo.open(family_of((host, 0)))
         listener.setsockopt(SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
         listener.listen()
@@ -186,7 +83,7 @@ def add_handshakes(zoo: Zoo, label: str, host: str) -> None:
 
 
 def add_deaf(zoo: Zoo, label: str, listener: socket.socket) -> None:
-    deaf = zoo.socket(listener.family)
+    deaf = zoo.open(listener.family)
     deafen(deaf)
     deaf.setblocking(False)
     assert deaf.connect_ex(listener.getsockname()) == errno.EINPROGRESS
@@ -283,7 +180,7 @@ def add_datagrams(zoo: Zoo, label: str, host: str, protocol: int) -> None:
 
     unread, deluged = bind("unread"), bind("deluged")
     deluged.setsockopt(SOL_SOCKET, SO_RCVBUF, 4096)
-    client = zoo.socket(wildcard.family, SOCK_DGRAM, protocol)
+    client = zoo.open(wildcard.family, SOCK_DGRAM, protocol)
     client.connect(bind("connected to").getsockname())
     zoo.add(f"{label} connected", client, "ESTABLISHED")
     client.sendto(b"hello", unread.getsockname())
@@ -295,11 +192,11 @@ def add_mapped(zoo: Zoo) -> None:
     """IPv4 clients of an IPv6 listener, and IPv4 through an IPv6 UDP socket."""
     listener = zoo.listen(("::", 0))
     zoo.add("mapped listen", listener, "LISTEN")
-    client = zoo.socket(AF_INET)
+    client = zoo.open(AF_INET)
     client.connect(("127.0.0.1", listener.getsockname()[1]))
     zoo.add("mapped client", client, "ESTABLISHED")
     zoo.add("mapped server", zoo.keep(listener.accept()[0]), "ESTABLISHED")
-    udp = zoo.socket(AF_INET6, SOCK_DGRAM)
+    udp = zoo.open(AF_INET6, SOCK_DGRAM)
     udp.connect(("::ffff:127.0.0.1", 9))
     zoo.add("mapped udp", udp, "ESTABLISHED")
 
@@ -350,7 +247,7 @@ def add_raw(zoo: Zoo) -> None:
     raws = [("raw4", AF_INET, IPPROTO_ICMP), ("raw4 send", AF_INET, IPPROTO_RAW)]
     raws += [("raw6", AF_INET6, IPPROTO_ICMPV6), ("raw4 connected", AF_INET, 200)]
     for name, family, protocol in raws:
-        sock = zoo.socket(family, SOCK_RAW, protocol)
+        sock = zoo.open(family, SOCK_RAW, protocol)
         if "connected" in name:
             sock.connect(("127.0.0.1", 1))  # getpeername() wants a port
         zoo.add(name, sock, "ESTABLISHED" if "connected" in name else "UNCONN")
@@ -409,7 +306,7 @@ def add_unix_connections(zoo: Zoo) -> None:
         zoo.add(f"unix {label} server", server, "ESTABLISHED")
         server.send(b"unread")
         zoo.add(f"unix {label} waiting", zoo.connect(listener), "ESTABLISHED")
-        zoo.add(f"unix {label} unbound", zoo.socket(AF_UNIX, kind), "UNCONN")
+        zoo.add(f"unix {label} unbound", zoo.open(AF_UNIX, kind), "UNCONN")
     bound = zoo.bind(f"{zoo.folder}/dgram", SOCK_DGRAM)
     zoo.add("unix dgram connected", zoo.connect(bound), "ESTABLISHED")
     # unix_dgram_connect() makes both ends ESTABLISHED, but only one has a peer (net/unix/af_unix.c)
@@ -417,78 +314,3 @@ def add_unix_connections(zoo: Zoo) -> None:
     for kind in (SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET):
         for end, sock in enumerate(socket.socketpair(AF_UNIX, kind)):
             zoo.add(f"unix pair {kind.name} {end}", zoo.keep(sock), "ESTABLISHED")
-
-
-def look_at(sock: socket.socket, state: State, **known: Any) -> Made:
-    """What the socket itself says, but for what is known better."""
-    number = sock.getsockopt(SOL_SOCKET, SO_PROTOCOL)
-    protocol = "unix" if sock.family == AF_UNIX else PROTOCOLS.get((sock.type, number), "raw")
-    has_ports = protocol not in ("raw", "icmp", "unix")
-    local, local_port = endpoint(sock.getsockname())
-    remote, remote_port = None, None
-    if state not in WITHOUT_PEER and "remote_address" not in known:
-        remote, remote_port = endpoint(sock.getpeername())
-    status = os.fstat(sock.fileno())
-    return Made(
-        protocol,
-        FAMILIES[sock.family],
-        state,
-        local,
-        local_port if has_ports else None,
-        remote,
-        remote_port if has_ports else None,
-        status.st_ino,
-        status.st_uid,
-        (os.getpid(),),
-    )._replace(**known)
-
-
-def endpoint(address: Any) -> tuple[str | None, int | None]:
-    """Address and port as getsockname() and getpeername() tell them."""
-    return (address[0], address[1]) if isinstance(address, tuple) else (address or None, None)
-
-
-def mirror(made: Made) -> Made:
-    """The other end of a connection."""
-    return made._replace(
-        local_address=made.remote_address,
-        local_port=made.remote_port,
-        remote_address=made.local_address,
-        remote_port=made.local_port,
-    )
-
-
-def family_of(address: Any) -> int:
-    if not isinstance(address, tuple):
-        return AF_UNIX
-    return AF_INET6 if ":" in address[0] else AF_INET
-
-
-def deafen(sock: socket.socket) -> None:
-    """Let the socket never hear anything again: struct sock_fprog with one `ret 0` (socket(7))."""
-    program = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET, 0, 0, 0))
-    filter_program = struct.pack("HP", 1, ctypes.addressof(program))
-    sock.setsockopt(SOL_SOCKET, SO_ATTACH_FILTER, filter_program)
-
-
-def fill(sock: socket.socket) -> None:
-    """Send until the peer's window is closed, and ours is full."""
-    sock.setblocking(False)
-    try:
-        while True:
-            sock.send(bytes(1 << 16))
-    except BlockingIOError:
-        return
-
-
-def sock_state(sock: socket.socket) -> int:
-    """The number of the state: the first byte of struct tcp_info (tcp(7))."""
-    return sock.getsockopt(IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-
-
-def await_state(sock: socket.socket, number: int) -> None:
-    """Wait for what the peer's acknowledgement, perhaps a delayed one, will bring."""
-    deadline = time.monotonic() + PATIENCE_S
-    while sock_state(sock) != number:
-        assert time.monotonic() < deadline, f"still in state {sock_state(sock)}, not {number}"
-        time.sleep(0.005)

@@ -68,12 +68,12 @@ class Program(click.Group):
         return super().shell_complete(ctx, incomplete)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands, then the options of the default command."""
+        """The commands, the options of the default command, and our own."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
         default = self.get_command(ctx, DEFAULT_COMMAND)
         if default:
-            write_sections(click.Context(default), default.params, formatter)
+            write_sections(ctx, [*default.params, *self.get_params(ctx)], formatter)
 
 
 def with_command(args: list[str]) -> list[str]:

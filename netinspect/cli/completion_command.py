@@ -17,10 +17,12 @@ SHELLS = ("bash", "zsh", "fish")
 def command(shell: str) -> int:
     """Print the completion script of a shell.
 
+    Write it where the shell looks for it:
+
     \b
-    bash:  netinspect completion bash > ~/.local/share/bash-completion/completions/netinspect
-    zsh:   netinspect completion zsh > DIR/_netinspect   (DIR: a folder of your fpath)
-    fish:  netinspect completion fish > ~/.config/fish/completions/netinspect.fish
+      bash:  ~/.local/share/bash-completion/completions/netinspect
+      zsh:   _netinspect in a folder of your fpath
+      fish:  ~/.config/fish/completions/netinspect.fish
     """
     from netinspect.cli.app import COMPLETION_VARIABLE, PROGRAM, program
 

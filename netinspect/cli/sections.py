@@ -30,7 +30,8 @@ def write_sections(
     """Each heading with its options, in the order of their first option."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for param in params:
-        record = param.get_help_record(ctx)
+        # arguments have a record in some versions of click; ours stand in the usage line
+        record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
         if record:
             sections.setdefault(getattr(param, "section", "Options"), []).append(record)
     for title, records in sections.items():

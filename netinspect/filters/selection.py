@@ -20,6 +20,7 @@ from netinspect.model import (
     Network,
     PortRange,
     Query,
+    State,
     Table,
     decode_name,
 )
