@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 from msgspec.structs import asdict
 
-from netinspect.filters.selection import Selection, Test, select
+from netinspect.filters.selection import Selection, Test, parse_pids, select
 from netinspect.model import (
     STATES,
     Connection,
@@ -34,6 +34,10 @@ UNIX_STATES: frozenset[State] = frozenset({"ESTABLISHED", "LISTEN", "UNCONN"})
 DATAGRAM_STATES: frozenset[State] = frozenset({"ESTABLISHED", "UNCONN"})
 TCP_STATES: frozenset[State] = frozenset(STATES) - {"UNCONN", "UNKNOWN"}
 POSSIBLE_STATES = {"tcp": TCP_STATES, "unix": UNIX_STATES}
+
+
+# Where there may be nothing to look for: a batch holds up to some hundred sockets.
+FEW_BATCHES = 8
 
 
 class Listing:
@@ -62,6 +66,11 @@ class Listing:
         self._with_owners = with_owners or self._owner_test is not None
 
     @property
+    def tables(self) -> list[Table]:
+        """The tables that were asked for and can be read."""
+        return [table for table in self.selection.tables if table not in self._chain.refused]
+
+    @property
     def notes(self) -> tuple[Note, ...]:
         """What makes the answer partial; complete when the iteration has ended."""
         return (*self._chain.notes(), *self._notes)
@@ -76,14 +85,15 @@ class Listing:
 
     def _owned(self) -> Iterator[list[Connection]]:
         """Read everything, and only then look for owners: what is there all along is found."""
+        batches = list(self._batches)
+        test = self.selection.socket_test()
         wanted: set[int] | None = None
-        if self.selection.socket_test():
-            kept = list(self._tested())
+        if test or len(batches) <= FEW_BATCHES:
+            kept = list(_matching((batch.records() for batch in batches), test))
             wanted = {c.inode for connections in kept for c in connections if c.inode}
             selected = iter(kept)
         else:
             # Left undecoded until the scan is done: the bytes take a quarter of the memory.
-            batches = list(self._batches)
             selected = (batch.records() for batch in batches)
         if wanted is not None and not wanted:
             yield from selected
@@ -117,12 +127,12 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     families: Iterable[Family] | None = None,
     states: Iterable[str] | None = None,
     listening: bool = False,
-    pids: Iterable[int] | None = None,
+    pids: Iterable[int] | int | None = None,
     processes: Iterable[str] | None = None,
     users: Iterable[str] | None = None,
-    ports: Iterable[int | str] | None = None,
-    local_ports: Iterable[int | str] | None = None,
-    remote_ports: Iterable[int | str] | None = None,
+    ports: Iterable[int | str] | int | None = None,
+    local_ports: Iterable[int | str] | int | None = None,
+    remote_ports: Iterable[int | str] | int | None = None,
     addresses: Iterable[str] | None = None,
     local_addresses: Iterable[str] | None = None,
     remote_addresses: Iterable[str] | None = None,
@@ -133,16 +143,17 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
 
     The words are those of the command line: `protocols=["tcp4"]`, `states=["time-wait"]`,
     `ports=[443, "8000-8100"]`, `remote_addresses=["10.0.0.0/8"]`. Without `protocols` TCP and UDP.
+    A single word or number may stand without its list.
 
     :raises UsageError: a word is not what its condition takes.
     :raises SourceError: the sockets cannot be read.
     """
     selection = select(
         protocols=_words(protocols),
-        families=families,
+        families=_words(families),
         states=_words(states),
         listening=listening,
-        pids=pids,
+        pids=None if pids is None else parse_pids(_words(pids) or ()),
         processes=_words(processes),
         users=_words(users),
         ports=_words(ports),
@@ -157,19 +168,22 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     return Snapshot(**asdict(listing.envelope), connections=connections, notes=listing.notes)
 
 
-def _words(values: Iterable[int | str] | None) -> list[str] | None:
+def _words(values: Iterable[int | str] | int | None) -> list[str] | None:
     """As text; a single string is one word, not its letters."""
     if values is None:
         return None
-    return [values] if isinstance(values, str) else [str(value) for value in values]
+    return [str(values)] if isinstance(values, (int, str)) else [str(value) for value in values]
 
 
 def summarize(listing: Listing) -> Summary:
-    """Counts by protocol, family and state, in the order of the tables and of STATES."""
+    """Counts by protocol, family and state, in the order of the tables and of STATES.
+
+    Of a table that cannot be read there is no count: it is not 0.
+    """
     counts = listing.count()
     rows = [
         Count(*table, state, counts[table, state])
-        for table in listing.selection.tables
+        for table in listing.tables
         for state in STATES
         if counts[table, state] or _is_shown_empty(table, state, listing.selection)
     ]

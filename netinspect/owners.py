@@ -7,7 +7,6 @@ of another user's process takes the right to ptrace it.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from array import array
@@ -202,6 +201,8 @@ class _Worker:
         self.pipe, sending = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            import signal
+
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.close(self.pipe)
             try:

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem, shell_complete
 from netinspect import __version__
 from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.foreign_flags import check_foreign_flags
-from netinspect.cli.output import discard_output, flush_output, print_error
+from netinspect.cli.output import discard_output, flush_output, print_error, write
 from netinspect.cli.sections import write_sections
 from netinspect.errors import NetinspectError, UsageError, unknown_word
 
@@ -134,6 +134,7 @@ def _invoke(args: list[str]) -> int:
             status = program.invoke(context)
     except click.exceptions.Exit as done:  # --help, --version
         status = done.exit_code
+        write(())  # click says nothing of a closed stdout
     flush_output()
     return status if status is not None else ExitStatus.DONE
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -108,10 +107,16 @@ def _presentation(options: dict[str, Any]) -> Presentation:
         has_header=not options["no_header"],
         has_owners=not options["no_owners"],
         screen=Screen(
-            width=shutil.get_terminal_size().columns if is_terminal else None,
+            width=_terminal_width() if is_terminal else None,
             has_colour=_has_colour(options["color"], is_terminal=is_terminal),
         ),
     )
+
+
+def _terminal_width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _has_colour(when: str, *, is_terminal: bool) -> bool:

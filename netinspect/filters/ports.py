@@ -33,8 +33,9 @@ def _parse_range(word: str) -> tuple[int, int]:
 def _parse_port(text: str, word: str) -> int:
     text = text.strip()
     if text.isascii() and text.isdecimal():
-        if int(text) <= HIGHEST_PORT:
-            return int(text)
+        digits = text.lstrip("0") or "0"
+        if len(digits) <= len(str(HIGHEST_PORT)) and int(digits) <= HIGHEST_PORT:
+            return int(digits)
         raise UsageError(f"port {word!r}: expected 0 to {HIGHEST_PORT}, found {text}")
     try:
         return socket.getservbyname(text)

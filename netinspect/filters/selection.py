@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from netinspect.errors import UsageError
-from netinspect.filters.addresses import InNetwork, parse_networks
 from netinspect.filters.ports import parse_ports
 from netinspect.filters.words import DEFAULT_PROTOCOLS, parse_states, parse_tables
 from netinspect.model import (
     LISTENING,
     Connection,
-    Family,
     Network,
     PortRange,
     Query,
@@ -29,6 +27,7 @@ Test = Callable[[Connection], bool]
 
 # As in ss: a datagram socket without a peer listens, a unix one does not.
 DATAGRAM_LISTENERS = ("udp", "udplite", "raw", "icmp")
+LONGEST_PID = 10  # digits: it has 32 bits at most
 
 
 class Selection(Struct, frozen=True, kw_only=True):
@@ -38,7 +37,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     states: frozenset[State] | None = None
     listening: bool = False
     pids: frozenset[int] | None = None
-    processes: tuple[re.Pattern[str], ...] = ()
+    processes: tuple[re.Pattern[str], ...] | None = None
     users: frozenset[str] | None = None
     port_clauses: tuple[tuple[PortRange, ...], ...] = ()
     network_clauses: tuple[tuple[Network, ...], ...] = ()
@@ -64,7 +63,7 @@ class Selection(Struct, frozen=True, kw_only=True):
         tests: list[Test] = []
         if pids is not None:
             tests.append(lambda c: any(owner.pid in pids for owner in c.owners))
-        if patterns:
+        if patterns is not None:
             tests.append(lambda c: any(_is_named(owner.process, patterns) for owner in c.owners))
         return _all_of(tests)
 
@@ -90,7 +89,7 @@ class Selection(Struct, frozen=True, kw_only=True):
 def select(  # noqa: PLR0913 one argument a filter option, as the command line has them
     *,
     protocols: Iterable[str] | None = None,
-    families: Iterable[Family] | None = None,
+    families: Iterable[str] | None = None,
     states: Iterable[str] | None = None,
     listening: bool = False,
     pids: Iterable[int] | None = None,
@@ -108,14 +107,16 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
     :raises UsageError: a word is not what its option takes.
     """
     return Selection(
-        tables=tuple(parse_tables(protocols or DEFAULT_PROTOCOLS, families)),
+        tables=tuple(parse_tables(DEFAULT_PROTOCOLS if protocols is None else protocols, families)),
         states=None if states is None else parse_states(states),
         listening=listening,
         pids=None if pids is None else frozenset(pids),
-        processes=tuple(_glob(word) for word in processes or ()),
+        processes=None if processes is None else tuple(_glob(word) for word in processes),
         users=None if users is None else frozenset(decode_name(os.fsencode(u)) for u in users),
         port_clauses=tuple(_port_clauses(ports, local_ports, remote_ports)),
-        network_clauses=tuple(_network_clauses(addresses, local_addresses, remote_addresses)),
+        network_clauses=tuple(_network_clauses(addresses, local_addresses, remote_addresses))
+        if addresses or local_addresses or remote_addresses
+        else (),
     )
 
 
@@ -124,10 +125,13 @@ def parse_pids(words: Iterable[str]) -> list[int]:
 
     :raises UsageError: a word is no number.
     """
-    for word in words:
-        if not (word.isascii() and word.isdecimal()):
-            raise UsageError(f"pid {word!r}: expected a process number such as 1234")
-    return [int(word) for word in words]
+    return [_parse_pid(word) for word in words]
+
+
+def _parse_pid(word: str) -> int:
+    if word.isascii() and word.isdecimal() and len(word) <= LONGEST_PID:
+        return int(word)
+    raise UsageError(f"pid {word!r}: expected a process number such as 1234")
 
 
 def _all_of(tests: Iterable[Test]) -> Test | None:
@@ -169,6 +173,8 @@ def _port_clauses(
 def _network_clauses(
     either: Iterable[str] | None, local: Iterable[str] | None, remote: Iterable[str] | None
 ) -> Iterable[tuple[Network, ...]]:
+    from netinspect.filters.addresses import parse_networks  # loads ipaddress: 5 ms
+
     if either is not None:
         words = list(either)
         yield (*parse_networks(words, "local"), *parse_networks(words, "remote"))
@@ -189,6 +195,8 @@ def _is_within(port: int | None, ranges: Iterable[tuple[int, int]]) -> bool:
 
 
 def _network_test(networks: tuple[Network, ...]) -> Test:
+    from netinspect.filters.addresses import InNetwork
+
     local = InNetwork(n for n in networks if n.side == "local")
     remote = InNetwork(n for n in networks if n.side == "remote")
     return lambda c: local[c.local_address] or remote[c.remote_address]

@@ -46,6 +46,7 @@ PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
     "all": ("tcp", "udp", "udplite", "raw", "icmp", "unix"),
 }
 INET_FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+FAMILIES = (*INET_FAMILIES, "unix")
 PROTOCOL_WORDS = (
     "tcp",
     "tcp4",
@@ -94,13 +95,16 @@ def parse_states(words: Iterable[str]) -> frozenset[State]:
     return states
 
 
-def parse_tables(words: Iterable[str], families: Iterable[Family] | None = None) -> list[Table]:
+def parse_tables(words: Iterable[str], families: Iterable[str] | None = None) -> list[Table]:
     """The tables of these protocols, of these families if given, in the order of the words.
 
-    :raises UsageError: a word is no protocol; with the nearest that is.
+    :raises UsageError: a word is no protocol, or a family none; with the nearest that is.
     """
     tables = [table for word in words for table in _tables_of(word)]
     wanted = None if families is None else frozenset(families)
+    for family in wanted or ():
+        if family not in FAMILIES:
+            raise UsageError(unknown_word("family", family, FAMILIES))
     return list(dict.fromkeys(t for t in tables if wanted is None or t.family in wanted))
 
 

@@ -53,7 +53,10 @@ def encode_clauses(clauses: Clauses) -> bytes | None:
 
 
 def _any_of(clause: tuple[PortRange | Network, ...], start: int) -> list[Operation]:
-    """Each alternative but the last: when it fails go to the next, else jump behind them all."""
+    """Each alternative but the last: when it fails go to the next, else jump behind them all.
+
+    A clause without alternatives, which nothing meets, is left to be tested later.
+    """
     alternatives = [_operations(test) for test in clause]
     end = start + sum(len(operations) + 1 for operations in alternatives) - 1
     program: list[Operation] = []
@@ -61,7 +64,7 @@ def _any_of(clause: tuple[PortRange | Network, ...], start: int) -> list[Operati
         following = start + len(program) + len(operations) + 1
         program += [operation._replace(target=following) for operation in operations]
         program.append(Operation(JMP, b"", end))
-    return program + alternatives[-1]
+    return program + alternatives[-1] if alternatives else []
 
 
 def _operations(test: PortRange | Network) -> list[Operation]:

@@ -134,7 +134,8 @@ def _ends_dump(data: bytes, offset: int) -> bool:
 def _raise_errno(number: int) -> None:
     if number == 0:
         return
-    reason = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+    known = number in errno.errorcode
+    reason = f"{os.strerror(number)} ({errno.errorcode[number]})" if known else f"error {number}"
     if number in REFUSALS:
         raise RefusedError(f"the kernel refuses: {reason}")
     raise SourceError(f"the kernel failed: {reason}")

@@ -67,7 +67,7 @@ def decode_records(replies: Iterable[Reply], users: Mapping[int, str | None]) ->
         message.
     """
     # A dump of a changing table can bring a socket twice.
-    sockets = {s.cookie: s for reply in replies for s in _decode(reply)}.values()
+    sockets = {(s.cookie, s.inode): s for reply in replies for s in _decode(reply)}.values()
     address_of = {s.inode: s.address for s in sockets if s.inode}
     return [_record(s, address_of, users) for s in sockets]
 
@@ -137,7 +137,7 @@ def _record(
         uid if inode else None,
         users[uid] if inode and uid is not None else None,
         inode or None,
-        unix_socket.cookie,
+        unix_socket.cookie or None,
         owner_status="not_requested" if inode else "none",
         drops=unix_socket.drops,
         peer_inode=peer_inode or None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -239,6 +238,8 @@ def _address_key(address: str | None) -> tuple[bool, Any]:
     """IPv4 before IPv6 before paths."""
     if address is None:
         return True, ()
+    import ipaddress  # only a sort needs it
+
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

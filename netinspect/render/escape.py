@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# All of the Unicode categories Cc, Cf, Cs, Zl and Zp (controls, C1, DEL, bidi, line ends), and of the
-# property Default_Ignorable_Code_Point (zero-width characters, blank fillers, variation selectors).
-# A test holds this against `unicodedata`.
+# All of the Unicode categories Cc, Cf, Cs, Zl and Zp (controls, C1, DEL, bidi, line ends), and of
+# the property Default_Ignorable_Code_Point (zero-width characters, blank fillers, variation
+# selectors). A test holds this against `unicodedata`.
 UNSAFE = (
     "\x00-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
     "\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff"

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from inspect import signature
+from typing import Any, NamedTuple
 
 from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection
 from netinspect.render.columns import Column
+from netinspect.render.escape import display_width
 
 # These print cells as code of their format, and a stranger chooses what stands in a cell.
 UNSAFE_FORMATS = {"unsafehtml": "html", "latex_raw": "latex"}
+
+
+class Escape(NamedTuple):
+    """How a format writes the signs that are code in it."""
+
+    signs: re.Pattern[str]
+    template: str
+
+    def apply(self, cell: str) -> str:
+        """The cell as this format writes it."""
+        return self.signs.sub(lambda sign: self.template.format(sign[0], ord(sign[0])), cell)
+
+
+NOTHING = re.compile("(?!)")
+# Within a word these are no code in any of the formats: 127.0.0.1:80, TIME_WAIT.
+IN_WORD = r"(?<=[^\W_])[-_.:/%](?=[^\W_])"
+PUNCTUATION = rf"(?!{IN_WORD})[!-/:-@\[-`{{-~]"
+RST = Escape(re.compile(PUNCTUATION), "\\{0}")
+# A whole cell of - or * is our own, and common.
+WIKI = Escape(re.compile(rf"(?!^[-*]$){PUNCTUATION}"), "&#{1};")
+# Fewer, to keep the text readable: without a ( or [ behind it, [::1]:80 is no link.
+MARKDOWN = Escape(re.compile(rf"(?!^\*$|{IN_WORD})[\\`*_~<&|$]|(?<=\])[(\[]"), "\\{0}")
+ORG = Escape(re.compile(r"\|"), "\\vert{{}}")
+# The others are for eyes only, or tabulate escapes for them: html, latex.
+ESCAPES = {
+    **dict.fromkeys(("github", "pipe"), MARKDOWN),
+    **dict.fromkeys(("asciidoc", "jira", "mediawiki", "moinmoin", "textile", "youtrack"), WIKI),
+    "orgtbl": ORG,
+    "rst": RST,
+}
 OWN_FORMATS = ("table", "wide", "json", "ndjson", "csv", "tsv")
 
 
@@ -36,17 +70,27 @@ def render_named(
     batches: Iterable[list[Connection]], columns: list[Column], name: str, *, has_header: bool
 ) -> Iterator[bytes]:
     """The table in a format of tabulate's."""
+    connections = [c for batch in batches for c in batch]
+    escape = ESCAPES.get(name, Escape(NOTHING, ""))
+    cells = [map(escape.apply, column.cells(connections)) for column in columns]
+    titles = [column.title for column in columns] if has_header else []
+    yield _tabulate(list(zip(*cells, strict=True)), titles, name).encode() + b"\n"
+
+
+def _tabulate(rows: list[tuple[str, ...]], titles: list[str], name: str) -> str:
     import tabulate
 
+    # Alignment is the same whether the optional package wcwidth is there or not.
+    tabulate.__dict__.update(wcwidth=Widths, WIDE_CHARS_MODE=True)
+    # Leading blanks are kept by a variable up to tabulate 0.9, by an argument since.
     tabulate.PRESERVE_WHITESPACE = True
-    connections = [c for batch in batches for c in batch]
-    rows = zip(*[_cells(column, connections) for column in columns], strict=True)
-    titles = [column.title for column in columns] if has_header else []
+    takes_it = "preserve_whitespace" in signature(tabulate.tabulate).parameters
+    options: dict[str, Any] = {"preserve_whitespace": True} if takes_it else {}
     # Without disable_numparse it turns a process called 1e5 into 100000.
-    text = tabulate.tabulate(list(rows), headers=titles, tablefmt=name, disable_numparse=True)
-    yield text.encode() + b"\n"
+    return tabulate.tabulate(rows, headers=titles, tablefmt=name, disable_numparse=True, **options)
 
 
-def _cells(column: Column, connections: list[Connection]) -> list[str]:
-    """Most of these formats take | as the end of a cell."""
-    return [cell.replace("|", "\\|") for cell in column.cells(connections)]
+class Widths:
+    """Stands for the package wcwidth."""
+
+    wcswidth = staticmethod(display_width)

@@ -20,7 +20,7 @@ class Chain:
         self._candidates = candidates
         self._made: list[Source] = []
         self.used: list[Source] = []
-        self._refusals: dict[Protocol, RefusedError] = {}
+        self.refused: dict[Table, RefusedError] = {}
         self._fallbacks: dict[str, RefusedError] = {}
 
     def open(self, query: Query) -> Iterator[Batch]:
@@ -30,8 +30,8 @@ class Chain:
         :raises SourceError: the system failed.
         """
         tables = [self._open_table(table, query) for table in query.tables]
-        if self._refusals and not self.used:
-            raise next(iter(self._refusals.values()))
+        if self.refused and not self.used:
+            raise next(iter(self.refused.values()))
         return itertools.chain.from_iterable(tables)
 
     def _open_table(self, table: Table, query: Query) -> Iterator[Batch]:
@@ -49,7 +49,7 @@ class Chain:
             if refusals and table.protocol not in SILENT_FALLBACK:
                 self._fallbacks.setdefault(source.name, refusals[0])
             return itertools.chain(first, batches)
-        self._refusals[table.protocol] = refusals[0]
+        self.refused[table] = refusals[0]
         return iter(())
 
     def _sources(self) -> Iterator[Source]:
@@ -65,8 +65,9 @@ class Chain:
             Note("source_fallback", None, f"{refusal}; read from {name} instead, which tells less")
             for name, refusal in self._fallbacks.items()
         ]
+        refusals = {table.protocol: refusal for table, refusal in self.refused.items()}
         missing = [
             Note("protocol_unsupported", None, f"no {protocol} sockets can be read here: {refusal}")
-            for protocol, refusal in self._refusals.items()
+            for protocol, refusal in refusals.items()
         ]
         return [*fallbacks, *missing, *(note for source in self.used for note in source.notes)]

@@ -43,7 +43,7 @@ def user_exists(user: str) -> bool:
         return True
     try:
         PWD.getpwuid(int(user)) if user.isdecimal() else PWD.getpwnam(user)
-    except (KeyError, OverflowError):
+    except (KeyError, OverflowError, ValueError):  # the last for a number of 5,000 digits
         return False
     return True
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from netinspect.errors import NetinspectError, RefusedError, SourceError
 from netinspect.model import Connection, Note, Protocol, Query, State, Table
-from netinspect.parse import inet_diag, unix_diag
+from netinspect.parse import inet_diag
 from netinspect.parse.inet_diag import Names, Seen
 from netinspect.parse.netlink import Reply, decode_reply
 from netinspect.sources import tally_records
@@ -39,19 +39,22 @@ class SockDiag:
     def __init__(self) -> None:
         self.notes: list[Note] = []
         self._names = Names(UserNames(), InterfaceNames())
+        self._answered: Query | None = None  # for both families of TCP
 
     def read(self, table: Table, query: Query) -> Iterator[InetBatch | UnixBatch]:
-        """Batches of one table; of TCP both families at once. See `Source.read`."""
+        """Batches of one table; of TCP both families with the first of them. See `Source.read`."""
         if table.protocol == "unix":
+            from netinspect.parse import unix_diag
+
             yield UnixBatch(list(dump(unix_diag.encode_request())), self._names)
         elif table.protocol not in inet_diag.IP_PROTOCOLS:
             raise RefusedError(f"sock_diag has no {table.protocol} sockets")
-        elif not {TCP4, TCP6} <= set(query.tables):
+        elif table.protocol != "tcp" or not {TCP4, TCP6} <= set(query.tables):
             yield from self._read_inet(table, partial(inet_diag.encode_request, table, query))
-        elif table == TCP4:
-            yield from self._read_inet(table, partial(inet_diag.encode_tcp_request, query))
-        elif table != TCP6:  # which came with TCP4
-            yield from self._read_inet(table, partial(inet_diag.encode_request, table, query))
+        elif self._answered is not query:
+            for batch in self._read_inet(table, partial(inet_diag.encode_tcp_request, query)):
+                self._answered = query  # it was not refused
+                yield batch
 
     def _read_inet(self, table: Table, encode: Callable[..., bytes]) -> Iterator[InetBatch]:
         seen = Seen()
@@ -98,6 +101,8 @@ class UnixBatch(NamedTuple):
 
     def records(self) -> list[Connection]:
         """All unix sockets."""
+        from netinspect.parse import unix_diag
+
         return unix_diag.decode_records(self.replies, self.names.user)
 
     def tally(self) -> Counter[tuple[Table, State]]:
