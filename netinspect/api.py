@@ -25,7 +25,7 @@ from netinspect.model import (
     Table,
     decode_name,
 )
-from netinspect.owners import find_owners
+from netinspect.owners import Owners, find_owners
 from netinspect.sources import candidates, tally_records
 from netinspect.sources.chain import Chain
 
@@ -61,7 +61,7 @@ class Listing:
             sources=tuple(source.name for source in self._chain.used),
             taken_at=taken_at,
         )
-        self._notes: list[Note] = []
+        self._owners: Owners | None = None
         self._owner_test = selection.owner_test()
         self._with_owners = with_owners or self._owner_test is not None
 
@@ -72,8 +72,9 @@ class Listing:
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What makes the answer partial; complete when the iteration has ended."""
-        return (*self._chain.notes(), *self._notes)
+        """What makes the answer partial, as far as it has been read."""
+        owners = self._owners and self._owners.note()
+        return (*self._chain.notes(), *([owners] if owners else []))
 
     def __iter__(self) -> Iterator[list[Connection]]:
         scans = self._with_owners and not all(s.gives_owners for s in self._chain.used)
@@ -98,10 +99,8 @@ class Listing:
         if wanted is not None and not wanted:
             yield from selected
             return
-        owners = find_owners(wanted)
-        yield from map(owners.attach, selected)
-        if note := owners.note():
-            self._notes.append(note)
+        self._owners = find_owners(wanted)
+        yield from map(self._owners.attach, selected)
 
     def count(self) -> Counter[tuple[Table, State]]:
         """How many sockets of each table and state there are. Instead of an iteration."""

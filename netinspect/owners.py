@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from netinspect.errors import SourceError
 from netinspect.model import Connection, Note, Owner, decode_name
 
 # A descriptor costs about 5 microseconds, a fork 2 milliseconds.
@@ -111,12 +110,8 @@ def find_owners(
     A process that ends meanwhile is passed over.
 
     :param fork_from: with how many descriptors in all the work is shared with a second process.
-    :raises SourceError: there is no /proc to look at.
     """
-    try:
-        pids = sorted(int(name) for name in os.listdir(root) if name.isdecimal())
-    except OSError as error:
-        raise SourceError(f"{root}: no processes to read: {error.strerror}") from None
+    pids = _pids(root)
     scans = _scan_all(pids, wanted, root, fork_from)
     owners = Owners(root, _unseen(sum(scan.denied for scan in scans), pids, root))
     while scans:  # each is given up as soon as it is taken over: it may be large
@@ -124,8 +119,18 @@ def find_owners(
     return owners
 
 
+def _pids(root: str) -> list[int]:
+    """All processes that /proc lists; none in a chroot without it."""
+    try:
+        return sorted(int(name) for name in os.listdir(root) if name.isdecimal())
+    except OSError:
+        return []
+
+
 def _unseen(denied: int, pids: list[int], root: str) -> str | None:
     """The processes that may hold sockets and were not looked into; None when there are none."""
+    if not pids:
+        return f"no processes can be seen in {root}; mount it to see them"
     if denied:
         processes = "1 process" if denied == 1 else f"{denied} processes"
         return f"{processes} may not be looked into; {_way_out()}"

@@ -236,8 +236,8 @@ def add_owned(zoo: Zoo) -> None:
     travelling = zoo.listen(("127.0.0.1", 0))
     zoo.add("travelling listen", travelling, "LISTEN", holders=())
     here, there = socket.socketpair()
-    zoo.keep(here)
-    zoo.keep(there)
+    zoo.add("letter box 0", zoo.keep(here), "ESTABLISHED")
+    zoo.add("letter box 1", zoo.keep(there), "ESTABLISHED")
     socket.send_fds(here, [b"x"], [travelling.fileno()])
     travelling.close()
 
@@ -305,7 +305,9 @@ def add_unix_connections(zoo: Zoo) -> None:
         zoo.add(f"unix {label} client", client, "ESTABLISHED")
         zoo.add(f"unix {label} server", server, "ESTABLISHED")
         server.send(b"unread")
-        zoo.add(f"unix {label} waiting", zoo.connect(listener), "ESTABLISHED")
+        # its peer has no inode until it is accepted, and so cannot be named
+        waiting = zoo.connect(listener)
+        zoo.add(f"unix {label} waiting", waiting, "ESTABLISHED", remote_address=None)
         zoo.add(f"unix {label} unbound", zoo.open(AF_UNIX, kind), "UNCONN")
     bound = zoo.bind(f"{zoo.folder}/dgram", SOCK_DGRAM)
     zoo.add("unix dgram connected", zoo.connect(bound), "ESTABLISHED")

@@ -68,6 +68,6 @@ def shorten(text: str, width: int) -> str:
     """As much of the beginning as fits, with an ellipsis when that is not all."""
     if display_width(text) <= width:
         return text
-    while display_width(text) >= width:
+    while text and display_width(text) >= width:
         text = text[:-1]
     return text + ELLIPSIS
