@@ -62,19 +62,29 @@ class Owners:
 
     def attach(self, connections: Iterable[Connection]) -> list[Connection]:
         """The same connections, with their owners."""
-        return [self._attached(c) if c.inode else c for c in connections]
-
-    def _attached(self, connection: Connection) -> Connection:
-        owners = self._of(connection.inode or 0)
-        if owners:
+        attached = []
+        for connection in connections:
+            inode = connection.inode
+            if not inode:
+                attached.append(connection)
+                continue
+            owners = self._of(inode)
+            if not owners:
+                attached.append(self._unowned(connection))
+                continue
             first = owners[0]
-            return replace(
-                connection,
-                pid=first.pid,
-                process=first.process,
-                owners=owners,
-                owner_status="known",
+            attached.append(
+                replace(
+                    connection,
+                    pid=first.pid,
+                    process=first.process,
+                    owners=owners,
+                    owner_status="known",
+                )
             )
+        return attached
+
+    def _unowned(self, connection: Connection) -> Connection:
         self.hidden_sockets += self.unseen is not None
         return replace(connection, owner_status="hidden" if self.unseen else "not_found")
 

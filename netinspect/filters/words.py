@@ -20,8 +20,8 @@ GROUPS: dict[str, frozenset[State]] = {
     "bucket": BUCKET,
     "big": ALL_STATES - BUCKET,
 }
-# Spellings of ss, BSD, macOS, Windows, PowerShell, lsof and psutil that differ from the kernel's
-# by more than case and separators.
+# Spellings of ss, BSD, macOS, Windows, PowerShell, Solaris, lsof and psutil that differ from the
+# kernel's by more than case and separators.
 SPELLINGS: dict[str, State] = {
     "estab": "ESTABLISHED",
     "synrcvd": "SYN_RECV",
@@ -32,6 +32,20 @@ SPELLINGS: dict[str, State] = {
     "listening": "LISTEN",
     "unconnected": "UNCONN",
     "boundinactive": "BOUND",
+    "newsynrecv": "SYN_RECV",
+    "synsend": "SYN_SENT",  # so in Microsoft's manual
+    "deletetcb": "CLOSE",
+    "idle": "CLOSE",
+    # netstat -A of NetBSD
+    "synsen": "SYN_SENT",
+    "sysrcv": "SYN_RECV",
+    "establ": "ESTABLISHED",
+    "fwait1": "FIN_WAIT1",
+    "fwait2": "FIN_WAIT2",
+    "clwait": "CLOSE_WAIT",
+    "lastak": "LAST_ACK",
+    "closng": "CLOSING",
+    "tmwait": "TIME_WAIT",
 }
 # Shown as they should be typed
 STATE_WORDS = tuple(state.lower().replace("_", "-") for state in STATES)
