@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from socket import (
     AF_INET,
     AF_INET6,
-    AF_UNIX,
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
     SHUT_WR,
@@ -27,6 +26,7 @@ from socket import (
     SOL_SOCKET,
 )
 
+from netinspect.parse.unix_diag import AF_UNIX
 from tests.zoo import UDPLITE, Zoo, await_state, deafen, family_of, fill, mirror
 
 SO_BINDTODEVICE = 25  # asm-generic/socket.h

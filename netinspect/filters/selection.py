@@ -6,6 +6,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -114,9 +115,7 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
         processes=None if processes is None else tuple(_glob(word) for word in processes),
         users=None if users is None else frozenset(decode_name(os.fsencode(u)) for u in users),
         port_clauses=tuple(_port_clauses(ports, local_ports, remote_ports)),
-        network_clauses=tuple(_network_clauses(addresses, local_addresses, remote_addresses))
-        if addresses or local_addresses or remote_addresses
-        else (),
+        network_clauses=tuple(_network_clauses(addresses, local_addresses, remote_addresses)),
     )
 
 
@@ -173,15 +172,19 @@ def _port_clauses(
 def _network_clauses(
     either: Iterable[str] | None, local: Iterable[str] | None, remote: Iterable[str] | None
 ) -> Iterable[tuple[Network, ...]]:
-    from netinspect.filters.addresses import parse_networks  # loads ipaddress: 5 ms
-
     if either is not None:
         words = list(either)
-        yield (*parse_networks(words, "local"), *parse_networks(words, "remote"))
+        yield (*_networks(words, "local"), *_networks(words, "remote"))
     if local is not None:
-        yield tuple(parse_networks(local, "local"))
+        yield _networks(local, "local")
     if remote is not None:
-        yield tuple(parse_networks(remote, "remote"))
+        yield _networks(remote, "remote")
+
+
+def _networks(words: Iterable[str], side: Literal["local", "remote"]) -> tuple[Network, ...]:
+    from netinspect.filters.addresses import parse_networks  # loads ipaddress: 5 ms
+
+    return tuple(parse_networks(words, side))
 
 
 def _port_test(ranges: tuple[PortRange, ...]) -> Test:

@@ -170,8 +170,7 @@ def split_inet_rows(block: bytes, table: Table) -> tuple[list[InetRow], int]:
     """
     lines, _, torn = block.rpartition(b"\n")
     rows = INET_ROWS[table.family, table.protocol == "tcp"].findall(lines)
-    line_count = lines.count(b"\n") + 1 if lines else 0
-    return rows, line_count - len(rows) + bool(torn)
+    return rows, block.count(b"\n") - len(rows) + bool(torn)
 
 
 def inet_key(row: InetRow) -> bytes:

@@ -19,7 +19,8 @@ UNSAFE = (
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 ELLIPSIS = "…"
-UNSAFE_IN_CELL = re.compile(f"[{UNSAFE}]")
+# A blank at the end of a cell is lost in the padding.
+UNSAFE_IN_CELL = re.compile(rf"[{UNSAFE}]| (?= *\Z)")
 # The line ends between the objects of NDJSON stay; inside of JSON's strings there is none.
 UNSAFE_IN_JSON = re.compile(f"[{UNSAFE}]".replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 
@@ -30,7 +31,9 @@ def escape_cell(text: str) -> str:
     >>> escape_cell("a\x1b[2J\u202e")
     'a\\x1b[2J\\u202e'
     """
-    return text if text.isascii() and text.isprintable() else UNSAFE_IN_CELL.sub(_escape, text)
+    if text.isascii() and text.isprintable() and not text.endswith(" "):
+        return text
+    return UNSAFE_IN_CELL.sub(_escape, text)
 
 
 def escape_json(text: str) -> str:

@@ -14,6 +14,8 @@ from netinspect.render.columns import Column
 from netinspect.render.escape import escape_cell
 
 ENCODER = msgspec.json.Encoder()
+# Python's str.splitlines() and some editors end a line here too.
+LINE_ENDS = "\x85\u2028\u2029"
 WITH_PARTS = ("owners", "timer")
 
 
@@ -22,7 +24,7 @@ def render_ndjson(
 ) -> Iterator[bytes]:
     """One JSON object a line and a socket. `columns` None is the whole record."""
     for connections in batches:
-        yield ENCODER.encode_lines(_objects(connections, columns))
+        yield _lines(connections, columns)
 
 
 def render_json(
@@ -36,11 +38,19 @@ def render_json(
     separator = b"\n"
     for connections in batches:
         if connections:
-            lines = ENCODER.encode_lines(_objects(connections, columns))
             # no JSON text has a bare line end inside
-            yield separator + lines[:-1].replace(b"\n", b",\n")
+            yield separator + _lines(connections, columns)[:-1].replace(b"\n", b",\n")
             separator = b",\n"
     yield b'\n],"notes":' + ENCODER.encode(tuple(notes())) + b"}\n"
+
+
+def _lines(connections: list[Connection], columns: list[Column] | None) -> bytes:
+    """One JSON object a line, whatever the reader takes for the end of a line."""
+    lines = ENCODER.encode_lines(_objects(connections, columns))
+    if not lines.isascii():
+        for line_end in LINE_ENDS:
+            lines = lines.replace(line_end.encode(), b"\\u%04x" % ord(line_end))
+    return lines
 
 
 def _objects(connections: list[Connection], columns: list[Column] | None) -> list[Any]:

@@ -39,7 +39,7 @@ class SockDiag:
     def __init__(self) -> None:
         self.notes: list[Note] = []
         self._names = Names(UserNames(), InterfaceNames())
-        self._answered: Query | None = None  # for both families of TCP
+        self._brought: tuple[int, Table] | None = None  # the other family of TCP, by query
 
     def read(self, table: Table, query: Query) -> Iterator[InetBatch | UnixBatch]:
         """Batches of one table; of TCP both families with the first of them. See `Source.read`."""
@@ -51,9 +51,11 @@ class SockDiag:
             raise RefusedError(f"sock_diag has no {table.protocol} sockets")
         elif table.protocol != "tcp" or not {TCP4, TCP6} <= set(query.tables):
             yield from self._read_inet(table, partial(inet_diag.encode_request, table, query))
-        elif self._answered is not query:
+        elif self._brought == (id(query), table):
+            self._brought = None
+        else:
             for batch in self._read_inet(table, partial(inet_diag.encode_tcp_request, query)):
-                self._answered = query  # it was not refused
+                self._brought = (id(query), TCP6 if table == TCP4 else TCP4)  # not refused
                 yield batch
 
     def _read_inet(self, table: Table, encode: Callable[..., bytes]) -> Iterator[InetBatch]:
