@@ -214,8 +214,8 @@ def test_drops_are_counted(seen: Seen) -> None:
 
 
 def test_a_source_can_be_asked_the_same_again() -> None:
-    if REASON:
-        pytest.skip(REASON)
+    if reason := why_not():
+        pytest.skip(reason)
     query = Query(tables=(Table("tcp", "ipv4"), Table("tcp", "ipv6")))
     with private_network(), socket.create_server(("127.0.0.1", 0)):
         source = SockDiag()
