@@ -10,6 +10,8 @@ from netinspect.cli.output import write
 from netinspect.cli.sections import SectionCommand
 
 SHELLS = ("bash", "zsh", "fish")
+# In click's script for fish a value ends at its first comma: `listen,close-wait` would be `listen`.
+SPLIT_AT_COMMAS = ('string split ","', 'string split -m 1 ","')
 
 
 @click.command("completion", cls=SectionCommand)
@@ -29,5 +31,6 @@ def command(shell: str) -> int:
     completion_class = get_completion_class(shell)
     if completion_class is None:  # click has had all three since 8.0
         raise LookupError(shell)
-    write([completion_class(program, {}, PROGRAM, COMPLETION_VARIABLE).source().encode()])
+    script = completion_class(program, {}, PROGRAM, COMPLETION_VARIABLE).source()
+    write([script.replace(*SPLIT_AT_COMMAS).encode()])
     return ExitStatus.DONE

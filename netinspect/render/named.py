@@ -32,8 +32,8 @@ NOTHING = re.compile("(?!)")
 IN_WORD = r"(?<=[^\W_])[-_.:/%](?=[^\W_])"
 PUNCTUATION = rf"(?!{IN_WORD})[!-/:-@\[-`{{-~]"
 RST = Escape(re.compile(PUNCTUATION), "\\{0}")
-# A whole cell of - or * is our own, and common.
-WIKI = Escape(re.compile(rf"(?!^[-*]$){PUNCTUATION}"), "&#{1};")
+# A whole cell of - is our own, and common; one of * would be an empty list in Textile.
+WIKI = Escape(re.compile(rf"(?!^-$){PUNCTUATION}"), "&#{1};")
 # Fewer, to keep the text readable: without a ( or [ behind it, [::1]:80 is no link.
 MARKDOWN = Escape(re.compile(rf"(?!^\*$|{IN_WORD})[\\`*_~<&|$]|(?<=\])[(\[]"), "\\{0}")
 ORG = Escape(re.compile(r"\|"), "\\vert{{}}")
@@ -51,7 +51,8 @@ def named_formats() -> list[str]:
     """The formats of tabulate that are offered."""
     import tabulate
 
-    return [name for name in tabulate.tabulate_formats if name not in UNSAFE_FORMATS]
+    refused = (*UNSAFE_FORMATS, *OWN_FORMATS)
+    return [name for name in tabulate.tabulate_formats if name not in refused]
 
 
 def check_format(name: str) -> None:
