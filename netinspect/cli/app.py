@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, shell_complete
 
 from netinspect import __version__
 from netinspect.cli.exit_status import ExitStatus
@@ -15,6 +14,9 @@ from netinspect.cli.foreign_flags import check_foreign_flags
 from netinspect.cli.output import discard_output, flush_output, print_error, write
 from netinspect.cli.sections import write_sections
 from netinspect.errors import NetinspectError, UsageError, unknown_word
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PROGRAM = "netinspect"
 COMPLETION_VARIABLE = "_NETINSPECT_COMPLETE"
@@ -30,9 +32,9 @@ COMMANDS = {
 DEFAULT_COMMAND = "list"
 EXAMPLES = """\
 \b
-  netinspect                            all TCP and UDP sockets with their owners
+  netinspect                            all TCP and UDP sockets, with owners
   netinspect -l                         what listens
-  netinspect -s time-wait --rport 443   what waits, of the connections to port 443
+  netinspect -s time-wait --rport 443   what waits, of those to port 443
   netinspect --process nginx -o json    for a script
   netinspect summary                    how many, by state
 """
@@ -106,10 +108,9 @@ def run(args: list[str]) -> int:
 
     Not through click's main(): its statuses for a broken pipe and for Ctrl-C are wrong.
     """
-    gc.disable()  # one question, one answer: collecting costs 10 % of a large listing
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:
-        return shell_complete(program, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+        return _complete(instruction)
     try:
         return _invoke(args)
     except (UsageError, click.UsageError) as error:
@@ -125,6 +126,14 @@ def run(args: list[str]) -> int:
     except OSError as error:
         discard_output()
         return _fail(error, ExitStatus.UNREADABLE)
+
+
+def _complete(instruction: str) -> int:
+    from click.shell_completion import shell_complete
+
+    status = shell_complete(program, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    flush_output()
+    return status
 
 
 def _invoke(args: list[str]) -> int:

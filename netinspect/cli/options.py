@@ -6,18 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from netinspect.cli.output import print_error
 from netinspect.cli.sections import SectionOption
 from netinspect.errors import UsageError, unknown_word
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from netinspect.filters.selection import Selection
     from netinspect.model import Family
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Completion = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
 FILTERS = "Filter options (all must hold; several values of one are alternatives)"
 OUTPUT = "Output options"
@@ -29,6 +30,8 @@ def complete_words(words: Callable[[], tuple[str, ...]]) -> Completion:
     def complete(
         _context: click.Context, _param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
         before, comma, last = incomplete.rpartition(",")
         return [CompletionItem(before + comma + w) for w in words() if w.startswith(last)]
 

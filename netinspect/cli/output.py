@@ -24,6 +24,7 @@ def write(chunks: Iterable[bytes]) -> None:
         raise OSError(9, "stdout is closed")
     for chunk in chunks:
         sys.stdout.buffer.write(chunk)
+    flush_output()  # an error must show before anything is said of what was written
 
 
 def flush_output() -> None:

@@ -15,11 +15,11 @@ from netinspect.render.columns import (
     find_column,
 )
 from netinspect.render.escape import escape_json
-from netinspect.render.machine import render_csv, render_json, render_ndjson
 from netinspect.render.named import check_format, render_named
 from netinspect.render.order import SortKey, arrange, parse_sort
 from netinspect.render.table import Layout, render_table
 
+MACHINE_FORMATS = ("json", "ndjson", "csv", "tsv")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
@@ -86,7 +86,7 @@ def present(
 
 def _default_columns(output: str, *, has_owners: bool) -> list[str]:
     """The whole record for machines, also without owners: its keys do not change."""
-    if output in ("json", "ndjson", "csv", "tsv"):
+    if output in MACHINE_FORMATS:
         return list(KEYS)
     names = WIDE_COLUMNS if output == "wide" else TABLE_COLUMNS
     return [name for name in names if has_owners or name not in OWNER_COLUMNS]
@@ -100,22 +100,33 @@ def render_listing(
 ) -> Iterator[bytes]:
     """The listing, piece by piece. `notes` is asked when all has been read."""
     arranged = arrange(batches, shown.sort, shown.limit)
-    keys = None if shown.is_whole_record else shown.columns
-    if shown.format == "json":
-        return _for_screen(render_json(arranged, keys, envelope, notes), shown.screen)
-    if shown.format == "ndjson":
-        return _for_screen(render_ndjson(arranged, keys), shown.screen)
-    if shown.format in DELIMITERS:
-        return render_csv(
-            arranged,
-            shown.columns,
-            delimiter=DELIMITERS[shown.format],
-            has_header=shown.has_header,
-            is_escaped=shown.screen.is_terminal,
-        )
     if shown.format in ("table", "wide"):
         return render_table(arranged, _layout(shown))
+    if shown.format in MACHINE_FORMATS:
+        return _for_machines(arranged, shown, envelope, notes)
     return render_named(arranged, shown.columns, shown.format, has_header=shown.has_header)
+
+
+def _for_machines(
+    batches: Iterator[list[Connection]],
+    shown: Presentation,
+    envelope: Envelope,
+    notes: Callable[[], Iterable[Note]],
+) -> Iterator[bytes]:
+    from netinspect.render.machine import render_csv, render_json, render_ndjson
+
+    keys = None if shown.is_whole_record else shown.columns
+    if shown.format == "json":
+        return _for_screen(render_json(batches, keys, envelope, notes), shown.screen)
+    if shown.format == "ndjson":
+        return _for_screen(render_ndjson(batches, keys), shown.screen)
+    return render_csv(
+        batches,
+        shown.columns,
+        delimiter=DELIMITERS[shown.format],
+        has_header=shown.has_header,
+        is_escaped=shown.screen.is_terminal,
+    )
 
 
 def _layout(shown: Presentation) -> Layout:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from inspect import signature
 from typing import Any, NamedTuple
 
 from netinspect.errors import UsageError, unknown_word
@@ -19,24 +18,24 @@ UNSAFE_FORMATS = {"unsafehtml": "html", "latex_raw": "latex"}
 class Escape(NamedTuple):
     """How a format writes the signs that are code in it."""
 
-    signs: re.Pattern[str]
+    signs: str  # a pattern, compiled only when it is used
     template: str
 
     def apply(self, cell: str) -> str:
         """The cell as this format writes it."""
-        return self.signs.sub(lambda sign: self.template.format(sign[0], ord(sign[0])), cell)
+        return re.sub(self.signs, lambda sign: self.template.format(sign[0], ord(sign[0])), cell)
 
 
-NOTHING = re.compile("(?!)")
+NOTHING = "(?!)"
 # Within a word these are no code in any of the formats: 127.0.0.1:80, TIME_WAIT.
 IN_WORD = r"(?<=[^\W_])[-_.:/%](?=[^\W_])"
 PUNCTUATION = rf"(?!{IN_WORD})[!-/:-@\[-`{{-~]"
-RST = Escape(re.compile(PUNCTUATION), "\\{0}")
+RST = Escape(PUNCTUATION, "\\{0}")
 # A whole cell of - is our own, and common; one of * would be an empty list in Textile.
-WIKI = Escape(re.compile(rf"(?!^-$){PUNCTUATION}"), "&#{1};")
+WIKI = Escape(rf"(?!^-$){PUNCTUATION}", "&#{1};")
 # Fewer, to keep the text readable: without a ( or [ behind it, [::1]:80 is no link.
-MARKDOWN = Escape(re.compile(rf"(?!^\*$|{IN_WORD})[\\`*_~<&|$]|(?<=\])[(\[]"), "\\{0}")
-ORG = Escape(re.compile(r"\|"), "\\vert{{}}")
+MARKDOWN = Escape(rf"(?!^\*$|{IN_WORD})[\\`*_~<&|$]|(?<=\])[(\[]", "\\{0}")
+ORG = Escape(r"\|", "\\vert{{}}")
 # The others are for eyes only, or tabulate escapes for them: html, latex.
 ESCAPES = {
     **dict.fromkeys(("github", "pipe"), MARKDOWN),
@@ -79,6 +78,8 @@ def render_named(
 
 
 def _tabulate(rows: list[tuple[str, ...]], titles: list[str], name: str) -> str:
+    from inspect import signature
+
     import tabulate
 
     # Alignment is the same whether the optional package wcwidth is there or not.

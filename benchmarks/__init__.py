@@ -1,0 +1,1 @@
+"""Measurements of netinspect beside ss, netstat, lsof and psutil: `make bench`."""

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from netinspect.api import Listing, summarize
+from netinspect.filters.selection import select
+from netinspect.model import Connection, Note
+from netinspect.render.listing import render_listing
+from netinspect.render.schema import render_schema
+from netinspect.render.summary import render_summary
+from tests.records import ANY_CONNECTIONS, ENVELOPE, made, presentation, rendered
+
+# As the design has them: an order that scripts may rely on
+CONNECTION_KEYS = [
+    *("protocol", "family", "type", "state", "local_address", "remote_address", "local_port"),
+    *("remote_port", "ip_protocol", "interface", "recv_q", "send_q", "uid", "user", "inode"),
+    *("cookie", "pid", "process", "owners", "owner_status", "timer", "drops", "peer_inode"),
+    *("exposure", "netns"),
+]
+ENVELOPE_KEYS = ["schema_version", "host", "platform", "sources", "taken_at"]
+KEYS = {
+    "Snapshot": [*ENVELOPE_KEYS, "connections", "notes"],
+    "Summary": [*ENVELOPE_KEYS, "counts", "total", "notes"],
+    "Connection": CONNECTION_KEYS,
+    "Owner": ["pid", "process", "fd"],
+    "Timer": ["kind", "expires_ms", "retransmits"],
+    "Note": ["code", "count", "message"],
+    "Count": ["protocol", "family", "state", "count"],
+}
+
+
+def schema_of(command: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(b"".join(render_schema(command)))
+    return schema
+
+
+def validator(command: str, definition: str | None = None) -> Draft202012Validator:
+    """A validator of a command's document, or of something inside it."""
+    schema = schema_of(command)
+    if definition:
+        schema["$ref"] = f"#/$defs/{definition}"
+    return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("command", ["list", "summary"])
+def test_it_is_a_schema(command: str) -> None:
+    schema = schema_of(command)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("command", ["list", "summary"])
+def test_it_has_the_keys_of_the_design_in_their_order(command: str) -> None:
+    definitions = schema_of(command)["$defs"]
+    found = {name: list(definition["properties"]) for name, definition in definitions.items()}
+    assert found == {name: KEYS[name] for name in found}
+    assert {"list": "Snapshot", "summary": "Summary"}[command] in found
+
+
+@pytest.mark.parametrize("command", ["list", "summary"])
+def test_everything_is_described(command: str) -> None:
+    for definition in schema_of(command)["$defs"].values():
+        assert definition["description"]
+
+
+def test_keys_that_do_not_say_it_themselves_are_described() -> None:
+    properties = schema_of("list")["$defs"]["Connection"]["properties"]
+    plain = {name for name, value in properties.items() if "description" not in value}
+    assert plain == {
+        *("protocol", "family", "type", "state", "remote_port", "user", "inode", "process"),
+        "timer",
+    }
+
+
+@given(st.lists(ANY_CONNECTIONS, max_size=5), st.lists(st.builds(Note, st.text(), st.none())))
+def test_listings_are_valid(rows: list[Connection], notes: list[Note]) -> None:
+    chunks = render_listing([rows], presentation("json"), ENVELOPE, lambda: notes)
+    validator("list").validate(json.loads(b"".join(chunks)))
+
+
+@given(ANY_CONNECTIONS)
+def test_a_line_of_ndjson_is_a_connection(row: Connection) -> None:
+    document = json.loads(rendered([row], "ndjson"))
+    validator("list", "Connection").validate(document)
+    assert list(document) == CONNECTION_KEYS
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("state", "TIME-WAIT"),
+        ("protocol", "ip"),
+        ("local_port", "80"),
+        ("owners", None),
+        ("owner_status", "unknown"),
+        ("timer", {"kind": "other", "expires_ms": 1, "retransmits": 0}),
+    ],
+)
+def test_what_is_no_connection_is_refused(key: str, value: object) -> None:
+    document = {**json.loads(rendered([made()], "ndjson")), key: value}
+    with pytest.raises(jsonschema.ValidationError):
+        validator("list", "Connection").validate(document)
+
+
+@pytest.mark.parametrize("protocols", [["tcp", "udp"], ["all"]], ids=["default", "all"])
+def test_this_machine_is_valid(protocols: list[str]) -> None:
+    listing = Listing(select(protocols=protocols))
+    chunks = render_listing(
+        listing, presentation("json", limit=300), listing.envelope, lambda: listing.notes
+    )
+    document = json.loads(b"".join(chunks))
+    validator("list").validate(document)
+    assert list(document) == KEYS["Snapshot"]
+    for connection in document["connections"]:
+        assert list(connection) == CONNECTION_KEYS
+
+
+@pytest.mark.parametrize("protocols", [["tcp", "udp"], ["all"]], ids=["default", "all"])
+def test_the_summary_of_this_machine_is_valid(protocols: list[str]) -> None:
+    summary = summarize(Listing(select(protocols=protocols), with_owners=False))
+    document = json.loads(b"".join(render_summary(summary, "json")))
+    validator("summary").validate(document)
+    assert list(document) == KEYS["Summary"]
+    assert document["total"] == sum(count["count"] for count in document["counts"])
