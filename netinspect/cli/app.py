@@ -30,6 +30,7 @@ COMMANDS = {
     "completion": "completion for bash, zsh or fish",
 }
 DEFAULT_COMMAND = "list"
+PRINTED_BY_CLICK = frozenset({"-h", "--help", "--version"})
 EXAMPLES = """\
 \b
   netinspect                            all TCP and UDP sockets, with owners
@@ -83,7 +84,7 @@ def with_command(args: list[str]) -> list[str]:
 
     :raises UsageError: the first word is no command.
     """
-    if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
+    if not args or (args[0].startswith("-") and args[0] not in PRINTED_BY_CLICK):
         return [DEFAULT_COMMAND, *args]
     if not args[0].startswith("-") and args[0] not in COMMANDS:
         raise UsageError(unknown_word("command", args[0], COMMANDS))
@@ -138,12 +139,13 @@ def _complete(instruction: str) -> int:
 
 def _invoke(args: list[str]) -> int:
     check_foreign_flags(args, _options_with_value(args))
+    if PRINTED_BY_CLICK.intersection(args):
+        write(())  # fails where stdout is closed; click does not, or with a traceback
     try:
         with program.make_context(PROGRAM, list(args)) as context:
             status = program.invoke(context)
     except click.exceptions.Exit as done:  # --help, --version
         status = done.exit_code
-        write(())  # click says nothing of a closed stdout
     flush_output()
     return status if status is not None else ExitStatus.DONE
 
