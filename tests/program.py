@@ -48,7 +48,7 @@ def run(*args: str | bytes, env: dict[str, str] | None = None, **options: Any) -
         **options,
     )
     out = done.stdout.decode() if done.stdout is not None else ""
-    return Done(done.returncode, out, done.stderr.decode())
+    return Done(done.returncode, out, done.stderr.decode().replace(os.linesep, "\n"))
 
 
 def run_in_shell(command: str) -> Done:

@@ -104,6 +104,12 @@ FORKED = (*TWO_DESCRIPTORS, Owner(322, "nginx", 5), Owner(400, "log\ner", None))
             id="one with two descriptors",
         ),
         pytest.param(
+            {"owners": (Owner(321, "nginx", 5), Owner(322, "worker", 5))},
+            "nginx +1",
+            "nginx(pid=321,fd=5) worker(pid=322,fd=5)",
+            id="two",
+        ),
+        pytest.param(
             {"owners": FORKED},
             "nginx +2",
             r"nginx(pid=321,fd=5) nginx(pid=321,fd=6) nginx(pid=322,fd=5) log\x0aer(pid=400)",

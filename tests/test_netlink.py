@@ -18,7 +18,7 @@ from netinspect.parse.netlink import (
     decode_reply,
     encode_attribute,
     encode_dump_request,
-    message_offsets,
+    message_spans,
 )
 from tests.kernel_messages import (
     NLMSG_DONE,
@@ -65,7 +65,7 @@ def check(data: bytes, offset: int) -> tuple[int, int]:
 
 
 def offsets(reply: Reply) -> list[tuple[int, int]]:
-    return list(message_offsets(reply, 16, "test"))
+    return list(message_spans(reply, 16, "test"))
 
 
 def outcome(decode: Callable[[bytes], Any], data: bytes) -> Any:
@@ -278,7 +278,7 @@ def test_the_fast_path_is_taken() -> None:
 def test_a_message_that_is_too_short_for_what_it_should_hold(start: int) -> None:
     data = message(bytes(72))[:start] + message(bytes(70))
     with pytest.raises(ParseError) as caught:
-        list(message_offsets(decode_reply(data), 88, "inet_diag"))
+        list(message_spans(decode_reply(data), 88, "inet_diag"))
     assert str(caught.value) == (
         f"inet_diag message at byte {start}: expected at least 88 bytes, found 86"
     )
@@ -286,7 +286,7 @@ def test_a_message_that_is_too_short_for_what_it_should_hold(start: int) -> None
 
 def test_messages_of_other_types_are_passed_over_however_short() -> None:
     data = message(b"", NLMSG_NOOP) + message(bytes(72)) + message(b"x", 99)
-    assert list(message_offsets(decode_reply(data), 88, "inet_diag")) == [(16, 104)]
+    assert list(message_spans(decode_reply(data), 88, "inet_diag")) == [(16, 104)]
 
 
 def test_the_flags_of_an_attribute_are_not_its_type() -> None:
@@ -351,7 +351,7 @@ def test_attributes_come_back_as_they_were_encoded(attributes: list[tuple[int, b
 @given(st.binary(max_size=200))
 def test_random_bytes_raise_nothing_but_our_errors(data: bytes) -> None:
     try:
-        list(message_offsets(decode_reply(data), 16, "test"))
+        list(message_spans(decode_reply(data), 16, "test"))
         list(decode_attributes(data, 0, len(data)))
     except NetinspectError:
         return
@@ -363,6 +363,6 @@ def test_a_spoilt_reply_raises_nothing_but_our_errors(data: st.DataObject) -> No
     for _ in range(data.draw(st.integers(1, 4))):
         reply[data.draw(st.integers(0, len(reply) - 1))] = data.draw(st.integers(0, 255))
     try:
-        list(message_offsets(decode_reply(bytes(reply)), 88, "test"))
+        list(message_spans(decode_reply(bytes(reply)), 88, "test"))
     except NetinspectError:
         return

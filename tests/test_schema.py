@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import jsonschema
@@ -34,6 +35,8 @@ KEYS = {
     "Note": ["code", "count", "message"],
     "Count": ["protocol", "family", "state", "count"],
 }
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: sock_diag and /proc")
 
 
 def schema_of(command: str) -> dict[str, Any]:
@@ -109,6 +112,7 @@ def test_what_is_no_connection_is_refused(key: str, value: object) -> None:
         validator("list", "Connection").validate(document)
 
 
+@on_linux
 @pytest.mark.parametrize("protocols", [["tcp", "udp"], ["all"]], ids=["default", "all"])
 def test_this_machine_is_valid(protocols: list[str]) -> None:
     listing = Listing(select(protocols=protocols))
@@ -122,6 +126,7 @@ def test_this_machine_is_valid(protocols: list[str]) -> None:
         assert list(connection) == CONNECTION_KEYS
 
 
+@on_linux
 @pytest.mark.parametrize("protocols", [["tcp", "udp"], ["all"]], ids=["default", "all"])
 def test_the_summary_of_this_machine_is_valid(protocols: list[str]) -> None:
     summary = summarize(Listing(select(protocols=protocols), with_owners=False))

@@ -17,7 +17,7 @@ COMMON_EXPOSURES: dict[str, Exposure] = {
 }
 NEEDS_ZONE = re.compile(r"fe[89ab][0-9a-f]:|ff[0-9a-f][12]:")
 
-MOST_REMEMBERED = 1 << 15
+MOST_REMEMBERED = 1 << 13
 
 
 class AddressText(dict[bytes, str]):

@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice
+from itertools import islice, repeat
 from socket import AF_INET, AF_INET6
 from struct import Struct
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from netinspect.parse.netlink import (
     decode_attributes,
     encode_attribute,
     encode_dump_request,
-    message_offsets,
+    message_spans,
 )
 
 IP_PROTOCOLS: dict[Protocol, int] = {"tcp": 6, "udp": 17, "udplite": 136, "raw": 255}
@@ -254,8 +254,8 @@ def _named_tally(
     return counts
 
 
-def _messages(reply: Reply) -> Iterator[tuple[int, int]]:
-    return message_offsets(reply, MESSAGE.size, "inet_diag")
+def _messages(reply: Reply) -> list[tuple[int, int]]:
+    return message_spans(reply, MESSAGE.size, "inet_diag")
 
 
 def _rows(reply: Reply, layout: str) -> Iterator[tuple[Any, ...]]:
@@ -263,7 +263,8 @@ def _rows(reply: Reply, layout: str) -> Iterator[tuple[Any, ...]]:
     if reply.size >= MESSAGE.size:
         return _padded(layout, reply.size).iter_unpack(memoryview(reply.data)[: reply.end])
     fixed = _padded(layout, MESSAGE.size)
-    return (fixed.unpack_from(reply.data, start) for start, _ in _messages(reply))
+    starts = [start for start, _ in _messages(reply)]
+    return map(fixed.unpack_from, repeat(reply.data), starts)
 
 
 @cache

@@ -103,12 +103,18 @@ def _uniform_reply(data: bytes) -> Reply | None:
 
 
 def _mixed_reply(data: bytes) -> Reply:
-    offset = 0
-    while offset < len(data):
+    offset, end = 0, len(data)
+    while offset < end:
+        # What `_ends_dump` would say of almost all messages, without a call for each
+        if end - offset >= HEADER.size:
+            length, kind = LENGTH_AND_TYPE.unpack_from(data, offset)
+            if kind in SOCKET_MESSAGES and HEADER.size <= length <= end - offset:
+                offset += (length + 3) & ~3
+                continue
         if _ends_dump(data, offset):
             return Reply(data, offset, 0, is_last=True)
         offset += aligned(LENGTH_AND_TYPE.unpack_from(data, offset)[0])
-    return Reply(data, len(data), 0, is_last=False)
+    return Reply(data, end, 0, is_last=False)
 
 
 def _ends_dump(data: bytes, offset: int) -> bool:
@@ -141,19 +147,23 @@ def _raise_errno(number: int) -> None:
     raise SourceError(f"the kernel failed: {reason}")
 
 
-def message_offsets(reply: Reply, smallest: int, what: str) -> Iterator[tuple[int, int]]:
+def message_spans(reply: Reply, smallest: int, what: str) -> list[tuple[int, int]]:
     """(start, end) of each message of a reply; each holds at least `smallest` bytes.
 
     Messages of other types are passed over, as RFC 3549 section 2.2 asks.
+
+    :raises ParseError: a message is smaller.
     """
     data, offset = reply.data, 0
+    spans = []
     while offset < reply.end:
         length, kind = LENGTH_AND_TYPE.unpack_from(data, offset)
         if kind in SOCKET_MESSAGES:
             if length < smallest:
                 raise short_message(what, offset, smallest, length)
-            yield offset, offset + length
-        offset += aligned(length)
+            spans.append((offset, offset + length))
+        offset += (length + 3) & ~3
+    return spans
 
 
 def short_message(what: str, offset: int, expected: int, found: int) -> ParseError:

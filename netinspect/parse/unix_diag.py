@@ -12,7 +12,7 @@ from netinspect.parse.netlink import (
     Reply,
     decode_attributes,
     encode_dump_request,
-    message_offsets,
+    message_spans,
 )
 
 AF_UNIX = 1  # the kernel's number, also where Python has no AF_UNIX
@@ -73,7 +73,7 @@ def decode_records(replies: Iterable[Reply], users: Mapping[int, str | None]) ->
 
 
 def _decode(reply: Reply) -> Iterator[UnixSocket]:
-    for start, end in message_offsets(reply, MESSAGE.size, "unix_diag"):
+    for start, end in message_spans(reply, MESSAGE.size, "unix_diag"):
         socket_type, state, inode, cookie = MESSAGE.unpack_from(reply.data, start)
         attributes = dict(decode_attributes(reply.data, start + MESSAGE.size, end))
         recv_q, send_q = _unpack(U32_PAIR, attributes.get(QUEUES)) or (None, None)
