@@ -1,7 +1,7 @@
 """`python -m benchmarks`: netinspect beside ss, netstat, lsof and psutil, in a network of its own.
 
-It starts itself again in new network and process namespaces: no other sockets are counted, no
-other processes searched, and when the benchmark ends, the kernel ends whatever it started.
+It works in network and process namespaces of its own: no other sockets are counted, no other
+processes searched, and when the benchmark ends, the kernel ends whatever it started.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from fnmatch import fnmatch
 
 from benchmarks import machine, population, report
 from benchmarks.measure import MeasureError, Pair, run, run_pair
+from benchmarks.namespaces import run_inside
+from benchmarks.population import PopulationError
 from benchmarks.questions import (
     LARGE,
     NETINSPECT,
@@ -30,25 +32,29 @@ from benchmarks.questions import (
 )
 from benchmarks.report import Comparison
 
-NAMESPACES = ("--net", "--pid", "--mount-proc", "--fork", "--kill-child")
-INSIDE = "NETINSPECT_BENCHMARKS_INSIDE"
 TIME_WAIT_MARGIN_S = 5
 
 
 def main() -> int:
     """Measure and print; 1 when something could not be measured."""
     options = _options()
-    if os.environ.get(INSIDE) != "1":
-        _enter_namespaces()
+    if os.geteuid() != 0:
+        return _fail("needs root: it opens sockets in a network namespace of its own")
     try:
-        _measure_all(options)
+        return run_inside(lambda: _inside(options))
+    except OSError as error:
+        return _fail(f"cannot make namespaces: {error.strerror}")
+
+
+def _inside(options: argparse.Namespace) -> int:
+    try:
+        return _measure_all(options)
     except KeyboardInterrupt:
         return 130
-    except (MeasureError, population.PopulationError) as error:
+    except (MeasureError, PopulationError) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename or 'the system'}: {error.strerror}")
-    return 0
 
 
 def _options() -> argparse.Namespace:
@@ -75,28 +81,27 @@ def _socket_count(text: str) -> int:
     return value
 
 
-def _enter_namespaces() -> None:
-    """Become this program in namespaces of its own; end with one line where that cannot be."""
-    if os.geteuid() != 0:
-        sys.exit("benchmarks: needs root: it opens sockets in a network namespace of its own")
-    if not shutil.which("unshare"):
-        sys.exit("benchmarks: needs the program unshare, of util-linux")
-    os.environ[INSIDE] = "1"
-    here = (sys.executable, "-m", "benchmarks", *sys.argv[1:])
-    os.execvp("unshare", ["unshare", *NAMESPACES, *here])  # noqa: S606 no shell is wanted
-
-
-def _measure_all(options: argparse.Namespace) -> None:
-    """All of it, and the report."""
+def _measure_all(options: argparse.Namespace) -> int:
+    """All of it, and the report; when interrupted, the report of what was done."""
     population.prepare_network()
     notes: list[str] = []
     questions = _chosen(options, notes)
     run((*NETINSPECT, "--version"))  # compiles what was not yet
     comparisons: list[Comparison] = []
-    for name, size in sizes(options.sockets).items():
-        asked = [q for q in questions if q.population == name]
-        if asked:
-            comparisons += _measure(name, size, asked, notes)
+    status = 0
+    try:
+        for name, size in sizes(options.sockets).items():
+            asked = [q for q in questions if q.population == name]
+            if asked:
+                comparisons += _measure(name, size, asked, notes)
+    except KeyboardInterrupt:
+        notes.append("Interrupted: the rest was not measured.")
+        status = 130
+    _report(options, comparisons, notes)
+    return status
+
+
+def _report(options: argparse.Namespace, comparisons: list[Comparison], notes: list[str]) -> None:
     described = machine.describe(options.peer)
     print(report.markdown(line.cells() for line in report.lines(comparisons)))
     print(f"Measured on {machine.sentence(described)}.")

@@ -109,24 +109,30 @@ def _differences(comparison: Comparison, target: float | None) -> Iterator[Line]
 
 
 def _growth(comparisons: list[Comparison]) -> Iterator[Line]:
-    """The same command on the large and on the huge population."""
-    by_population = {(c.question.population, c.question.ours): c for c in comparisons}
-    for (population, command), huge in by_population.items():
-        large = by_population.get(("large", command))
-        if population != "huge" or large is None:
+    """The same commands on the large and on the huge population."""
+    for huge in comparisons:
+        large = next((c for c in comparisons if _is_smaller(c, huge)), None)
+        if large is None:
             continue
-        small_s, large_s = (median(p.ours.wall_s for p in c.pairs) for c in (large, huge))
-        factor = huge.sockets / large.sockets
+        (ours_s, grown_s), (theirs_s, theirs_grown_s) = (
+            [median(pair[side].wall_s for pair in c.pairs) for c in (large, huge)]
+            for side in (0, 1)
+        )
         has_target = large.has_target and huge.has_target
         yield Line(
             f"growth, {huge.question.name}",
             f"{large.sockets:,} to {huge.sockets:,}",
-            _seconds(large_s),
-            f"{factor:.3g} times the sockets; before {_seconds(small_s)}",
-            large_s / small_s,
+            f"{_seconds(ours_s)} to {_seconds(grown_s)}",
+            f"`{huge.question.peer}` {quantity(theirs_grown_s / theirs_s, 'x')}",
+            grown_s / ours_s,
             "x",
             GROWTH if has_target else None,
         )
+
+
+def _is_smaller(large: Comparison, huge: Comparison) -> bool:
+    commands = [(c.question.population, c.question.ours, c.question.theirs) for c in (large, huge)]
+    return commands == [("large", *commands[0][1:]), ("huge", *commands[0][1:])]
 
 
 def _memory(comparisons: list[Comparison]) -> Iterator[Line]:

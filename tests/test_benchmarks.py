@@ -95,11 +95,11 @@ def test_start_up_is_a_difference_of_processor_time() -> None:
 
 def test_growth_compares_the_same_command() -> None:
     large = comparison(pairs=(pair(2, 1),))
-    huge = comparison("huge", 1_000_000, (pair(9, 1),))
+    huge = comparison("huge", 1_000_000, (pair(9, 6),))
     growth = next(line for line in report.lines([large, huge]) if line.question.startswith("grow"))
     assert growth.cells() == (
-        *("growth, table", "200,000 to 1,000,000", "9.00 s"),
-        *("5 times the sockets; before 2.00 s", "4.50", "", "≤ 5.50", "yes"),
+        *("growth, table", "200,000 to 1,000,000", "2.00 s to 9.00 s"),
+        *("`ss -tan` 6.00", "4.50", "", "≤ 5.50", "yes"),
     )
 
 
