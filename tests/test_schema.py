@@ -134,3 +134,10 @@ def test_the_summary_of_this_machine_is_valid(protocols: list[str]) -> None:
     validator("summary").validate(document)
     assert list(document) == KEYS["Summary"]
     assert document["total"] == sum(count["count"] for count in document["counts"])
+
+
+@pytest.mark.parametrize("command", ["list", "summary"])
+def test_every_key_is_always_there(command: str) -> None:
+    (text,) = render_schema(command)
+    for definition in json.loads(text)["$defs"].values():
+        assert definition["required"] == list(definition["properties"])
