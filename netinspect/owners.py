@@ -198,10 +198,15 @@ def _may_fork() -> bool:
 
 
 def _halves(sizes: dict[int, int]) -> tuple[list[int], list[int]]:
-    """Two shares of about the same size: the largest first, each to the smaller share."""
+    """Two shares of about the same size: the largest first, each to the smaller share.
+
+    This process itself is always in the first, which it scans itself: after setuid() not even a
+    child of it may look at its descriptors (PR_SET_DUMPABLE, prctl(2)).
+    """
     shares: tuple[list[int], list[int]] = ([], [])
     totals = [0, 0]
-    for pid in sorted(sizes, key=sizes.__getitem__, reverse=True):
+    itself = os.getpid()
+    for pid in sorted(sizes, key=lambda pid: (pid != itself, -sizes[pid])):
         smaller = totals[1] < totals[0]
         shares[smaller].append(pid)
         totals[smaller] += sizes[pid]

@@ -299,7 +299,8 @@ def test_a_process_that_may_not_be_looked_into(root: Path, fork_from: int) -> No
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: its own socket is to be hidden")
-def test_roots_sockets_are_hidden_from_others() -> None:
+@pytest.mark.parametrize("fork_from", [NEVER, 0], ids=["alone", "shared"])
+def test_roots_sockets_are_hidden_from_others(fork_from: int) -> None:
     with socket.socket() as mine:
         inode = os.fstat(mine.fileno()).st_ino
         pid = os.getpid()
@@ -307,12 +308,14 @@ def test_roots_sockets_are_hidden_from_others() -> None:
         def look() -> list[Any]:
             with socket.socket() as own:
                 own_inode = os.fstat(own.fileno()).st_ino
-                found = find_owners(fork_from=NEVER).attach([record(own_inode)])[0]
+                found = find_owners(fork_from=fork_from).attach([record(own_inode)])[0]
                 return [found.owner_status, found.pid == os.getpid()]
 
         assert as_nobody(look) == ["known", True]
         # the child has inherited `mine`, too: only the parent is hidden from it
-        holders = as_nobody(lambda: [o.pid for o in attached(find_owners(), inode).owners])
+        holders = as_nobody(
+            lambda: [o.pid for o in attached(find_owners(fork_from=fork_from), inode).owners]
+        )
         assert len(holders) == 1
         assert pid not in holders
 
