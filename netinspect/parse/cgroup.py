@@ -93,7 +93,7 @@ def parse_cgroup(raw: bytes) -> Place:
 
 def _paths(raw: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
     """The controllers of each tree, none for the second version's, and the names on the way."""
-    for line in raw.splitlines():
+    for line in raw.removesuffix(b"\n").split(b"\n") if raw else ():  # a name may hold \r
         match = LINE.fullmatch(line)
         if match is None:
             raise ParseError(f"/proc/<pid>/cgroup: expected 'NUMBER:NAMES:/PATH', found {line!r}")
