@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
@@ -28,6 +29,10 @@ from netinspect.model import (
 from netinspect.owners import Owners, find_owners
 from netinspect.sources import candidates, tally_records
 from netinspect.sources.chain import Chain
+
+if TYPE_CHECKING:
+    from netinspect.grouping.keys import Grouping
+    from netinspect.grouping.record import Groups
 
 # The states that sockets can be in: a summary shows them also when there is none.
 UNIX_STATES: frozenset[State] = frozenset({"ESTABLISHED", "LISTEN", "UNCONN"})
@@ -190,6 +195,27 @@ def summarize(listing: Listing) -> Summary:
         **asdict(listing.envelope),
         counts=tuple(rows),
         total=sum(row.count for row in rows),
+        notes=listing.notes,
+    )
+
+
+def group(listing: Listing, grouping: Grouping) -> Groups:
+    """The sockets of a listing by the values of some keys. Only groups are held, no sockets."""
+    from netinspect.grouping.order import arrange, take_largest
+    from netinspect.grouping.record import Groups
+    from netinspect.grouping.tally import Tally
+    from netinspect.processes import Processes
+
+    tally = Tally(grouping, Processes().details)
+    for connections in listing:
+        tally.add(connections)
+    groups, left_out = take_largest(arrange(tally.groups(), grouping), grouping)
+    return Groups(
+        **asdict(listing.envelope),
+        by=grouping.by,
+        groups=tuple(groups),
+        left_out=left_out,
+        total=tally.total,
         notes=listing.notes,
     )
 

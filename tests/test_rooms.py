@@ -17,19 +17,20 @@ ROOT = "netinspect"
 
 # Which rooms a room may import, besides itself.
 LEAVES = {"errors", "model"}
-BELOW_API = LEAVES | {"filters", "owners", "parse", "sources"}
+BELOW_API = LEAVES | {"filters", "grouping", "owners", "parse", "sources"}
 BELOW_MONITOR = BELOW_API | {"api", "diagnose", "render", "teach"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "model": set(),
     "parse": LEAVES,
     "filters": LEAVES,
-    "render": LEAVES,
+    "grouping": LEAVES,
+    "render": LEAVES | {"grouping"},
     "diagnose": LEAVES,
     "teach": LEAVES | {"filters", "render"},
     "owners": LEAVES,
     "sources": LEAVES | {"parse"},
-    "api": LEAVES | {"filters", "owners", "sources"},
+    "api": LEAVES | {"filters", "grouping", "owners", "sources"},
     "monitor": BELOW_MONITOR,
     "lab": BELOW_MONITOR,
     "cli": BELOW_MONITOR | {"lab", "monitor", "__init__"},

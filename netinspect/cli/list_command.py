@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +20,7 @@ from netinspect.cli.options import (
     say_what_does_not_exist,
     selection_of,
 )
-from netinspect.cli.output import print_notes, write
+from netinspect.cli.output import print_notes, terminal_width, write
 from netinspect.cli.sections import SectionCommand
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _presentation(options: dict[str, Any]) -> Presentation:
     from netinspect.filters.words import split_words
     from netinspect.render.listing import Screen, present
 
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    width = terminal_width()
     return present(
         output_of(options),
         columns=split_words(options["columns"]),
@@ -107,16 +106,10 @@ def _presentation(options: dict[str, Any]) -> Presentation:
         has_header=not options["no_header"],
         has_owners=not options["no_owners"],
         screen=Screen(
-            width=_terminal_width() if is_terminal else None,
-            has_colour=_has_colour(options["color"], is_terminal=is_terminal),
+            width=width,
+            has_colour=_has_colour(options["color"], is_terminal=width is not None),
         ),
     )
-
-
-def _terminal_width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns
 
 
 def _has_colour(when: str, *, is_terminal: bool) -> bool:

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 PROGRAM = "netinspect"
 
 
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; None when it is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
 def write(chunks: Iterable[bytes]) -> None:
     """Write to stdout, piece by piece.
 

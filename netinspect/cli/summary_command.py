@@ -2,45 +2,136 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.options import (
+    complete_words,
     filter_options,
     format_options,
+    option,
     output_of,
     refuse_words,
     say_what_does_not_exist,
     selection_of,
 )
-from netinspect.cli.output import print_notes, write
+from netinspect.cli.output import print_notes, terminal_width, write
 from netinspect.cli.sections import SectionCommand
+from netinspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from netinspect.filters.selection import Selection
+    from netinspect.grouping.keys import Grouping
+    from netinspect.model import Note
+
+GROUPS = "Group options"
+FORMATS = ("table", "json", "ndjson", "csv", "tsv")
+
+
+def _key_words() -> tuple[str, ...]:
+    from netinspect.grouping.keys import KEY_WORDS
+
+    return KEY_WORDS
+
+
+def _sort_words() -> tuple[str, ...]:
+    from netinspect.grouping.keys import KEY_WORDS
+    from netinspect.grouping.record import MEASURES
+
+    return (*MEASURES, *KEY_WORDS)
 
 
 @click.command("summary", cls=SectionCommand)
 @filter_options
-@format_options(("table", "json"))
+@option(
+    GROUPS,
+    "--by",
+    multiple=True,
+    metavar="KEYS",
+    help="Count by these keys instead, joined by comma: process, pid, user, unit, container, "
+    "state, remote_address, local_port, ...",
+    shell_complete=complete_words(_key_words),
+)
+@option(
+    GROUPS,
+    "--sort",
+    multiple=True,
+    metavar="KEY",
+    help="Order by count, recv_q, send_q, waiting or one of the keys; -KEY for the largest first. "
+    "Without: -count.",
+    shell_complete=complete_words(_sort_words),
+)
+@option(
+    GROUPS,
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the N groups that are the largest in what --sort sums up, or in count.",
+)
+@format_options(FORMATS)
 @click.argument("words", nargs=-1, metavar="")
 def command(words: tuple[str, ...], **options: Any) -> int:
-    """Count sockets by protocol and state.
+    """Count sockets by protocol and state, or by what --by names.
 
-    TCP states that do not occur stand as 0. Owners are not read, unless an option filters by them.
+    TCP states that do not occur stand as 0. Owners are not read, unless an option needs them.
 
     \b
     Examples:
       netinspect summary
       netinspect summary --rport 443 --json
+      netinspect summary --by process,state --top 10
+      netinspect summary -s time-wait --by remote_address,remote_port
     """
     refuse_words(words)
     selection = selection_of(options)
+    grouping = _grouping(options)
+    if grouping:
+        notes = _print_groups(selection, grouping, options)
+    else:
+        notes = _print_counts(selection, options)
+    print_notes(notes)
+    say_what_does_not_exist(selection)
+    return ExitStatus.DONE
 
+
+def _grouping(options: dict[str, Any]) -> Grouping | None:
+    """What the group options ask for; None without --by."""
+    if not options["by"]:
+        for name in ("sort", "top"):
+            if options[name]:
+                raise UsageError(
+                    f"--{name} is about groups: say by what, for instance --by process"
+                )
+        return None
+
+    from netinspect.filters.words import split_words
+    from netinspect.grouping.keys import parse_grouping
+
+    return parse_grouping(
+        split_words(options["by"]), sort=split_words(options["sort"]), top=options["top"]
+    )
+
+
+def _print_groups(
+    selection: Selection, grouping: Grouping, options: dict[str, Any]
+) -> Iterable[Note]:
+    from netinspect.api import Listing, group
+    from netinspect.render.groups import render_groups
+
+    listing = Listing(selection, source=options["source"], with_owners=grouping.needs_owners)
+    groups = group(listing, grouping)
+    write(render_groups(groups, output_of(options), terminal_width=terminal_width()))
+    return groups.notes
+
+
+def _print_counts(selection: Selection, options: dict[str, Any]) -> Iterable[Note]:
     from netinspect.api import Listing, summarize
     from netinspect.render.summary import render_summary
 
     summary = summarize(Listing(selection, source=options["source"], with_owners=False))
     write(render_summary(summary, output_of(options)))
-    print_notes(summary.notes)
-    say_what_does_not_exist(selection)
-    return ExitStatus.DONE
+    return summary.notes

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from netinspect.errors import UsageError, unknown_word
-from netinspect.model import Connection, Owner, Timer
+from netinspect.model import Connection, Owner, Timer, address_order
 from netinspect.render.escape import escape_cell
 
 Cells = Callable[[Iterable[Connection]], list[str]]
@@ -235,13 +235,4 @@ def _endpoint_key(side: str) -> Callable[[Connection], tuple[bool, Any]]:
 
 
 def _address_key(address: str | None) -> tuple[bool, Any]:
-    """IPv4 before IPv6 before paths."""
-    if address is None:
-        return True, ()
-    import ipaddress  # only a sort needs it
-
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False, (9, 0, address)
-    return False, (ip.version, int(ip), address)
+    return address is None, () if address is None else address_order(address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -45,8 +45,12 @@ def render_json(
 
 
 def _lines(connections: list[Connection], columns: list[Column] | None) -> bytes:
+    return json_lines(_objects(connections, columns))
+
+
+def json_lines(objects: Sequence[Any]) -> bytes:
     """One JSON object a line, whatever the reader takes for the end of a line."""
-    lines = ENCODER.encode_lines(_objects(connections, columns))
+    lines = ENCODER.encode_lines(objects)
     if not lines.isascii():
         for line_end in LINE_ENDS:
             lines = lines.replace(line_end.encode(), b"\\u%04x" % ord(line_end))
@@ -67,16 +71,31 @@ def render_csv(
     has_header: bool = True,
     is_escaped: bool = False,
 ) -> Iterator[bytes]:
-    """RFC 4180: CRLF, null as an empty cell, owners and timer as one JSON cell each.
+    """As `csv_lines` has it; owners and timer are one JSON cell each.
 
     :param is_escaped: for a terminal: control characters in names are shown, not sent.
     """
+    header = [column.name for column in columns] if has_header else None
+    rows = (
+        zip(*[_csv_cells(column, connections) for column in columns], strict=True)
+        for connections in batches
+    )
+    return csv_lines(header, rows, delimiter=delimiter, is_escaped=is_escaped)
+
+
+def csv_lines(
+    header: Sequence[str] | None,
+    batches: Iterable[Iterable[Sequence[Any]]],
+    *,
+    delimiter: str,
+    is_escaped: bool,
+) -> Iterator[bytes]:
+    """Rows by RFC 4180: CRLF, null as an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
-    if has_header:
-        writer.writerow([column.name for column in columns])
-    for connections in batches:
-        rows = zip(*[_csv_cells(column, connections) for column in columns], strict=True)
+    if header is not None:
+        writer.writerow(header)
+    for rows in batches:
         writer.writerows([map(_escaped, row) for row in rows] if is_escaped else rows)
         yield text.getvalue().encode()
         text.seek(0)

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
+from netinspect.grouping.record import Groups
 from netinspect.model import Envelope, Snapshot, Summary
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-DOCUMENTS: dict[str, type[Envelope]] = {"list": Snapshot, "summary": Summary}
+# `summary` prints the second with --by.
+DOCUMENTS: dict[str, tuple[type[Envelope], ...]] = {
+    "list": (Snapshot,),
+    "summary": (Summary, Groups),
+}
 
 
 def render_schema(command: str) -> Iterator[bytes]:
     """The schema of what `netinspect COMMAND --json` prints."""
-    schema = {"$schema": DIALECT, **msgspec.json.schema(DOCUMENTS[command])}
-    for definition in schema["$defs"].values():
-        # All keys are always written, also those that msgspec could leave out when reading.
-        definition["required"] = list(definition["properties"])
+    documents, definitions = msgspec.json.schema_components(
+        DOCUMENTS[command], ref_template="#/$defs/{name}"
+    )
+    for definition in definitions.values():
+        definition["required"] = _always_there(definition)
+    (first, *others) = documents
+    root = {"anyOf": documents} if others else first
+    schema = {"$schema": DIALECT, **root, "$defs": definitions}
     yield msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+
+
+def _always_there(definition: dict[str, Any]) -> list[str]:
+    """The keys that are always written: those that are not have UNSET for a default, not a value.
+
+    Those that could be left out when reading are not what msgspec calls required.
+    """
+    properties, required = definition["properties"], definition.get("required", ())
+    return [key for key, value in properties.items() if key in required or "default" in value]

@@ -1,22 +1,21 @@
-"""Counts: a table with a line for each state, or JSON."""
+"""Counts: a table with a line for each state, or one of the formats for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from netinspect.model import Count, Summary
+from netinspect.render.document import render_document
 
 TITLE = "STATE"
+KEYS = ("protocol", "family", "state", "count")
 
 
 def render_summary(summary: Summary, output: str) -> Iterator[bytes]:
-    """The summary as `table` or `json`."""
-    if output == "json":
-        yield msgspec.json.encode(summary) + b"\n"
-    else:
-        yield _table(summary).encode()
+    """The summary as `table`, `json`, `ndjson`, `csv` or `tsv`; a line for each count."""
+    if output == "table":
+        return iter([_table(summary).encode()])
+    return render_document(summary, summary.counts, KEYS, output, is_terminal=False)
 
 
 def _table(summary: Summary) -> str:

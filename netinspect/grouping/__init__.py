@@ -1,0 +1,1 @@
+"""Sockets with something in common: counted and summed up while they are read."""
