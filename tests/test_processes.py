@@ -236,7 +236,7 @@ with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) 
 
 @pytest.mark.live
 def test_a_parent_with_an_odd_name() -> None:
-    command = [sys.executable, "-c", NAMED, b"\n) R 1 (\xff\x1b"]
+    command: list[str | bytes] = [sys.executable, "-c", NAMED, b"\n) R 1 (\xff\x1b"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as parent:
         assert parent.stdout
