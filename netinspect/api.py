@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
+from netinspect.errors import SourceError
 from netinspect.filters.selection import Selection, Test, parse_pids, select
+from netinspect.filters.words import parse_tables
 from netinspect.model import (
     STATES,
     Connection,
@@ -27,10 +29,13 @@ from netinspect.model import (
     decode_name,
 )
 from netinspect.owners import Owners, find_owners
-from netinspect.sources import candidates, tally_records
+from netinspect.query import Query
+from netinspect.sources import Batch, candidates, tally_records
 from netinspect.sources.chain import Chain
 
 if TYPE_CHECKING:
+    from netinspect.filters.direction import Directions
+    from netinspect.processes import Processes
     from netinspect.grouping.keys import Grouping
     from netinspect.grouping.record import Groups
 
@@ -54,10 +59,17 @@ class Listing:
     """
 
     def __init__(
-        self, selection: Selection, *, source: str = "auto", with_owners: bool = True
+        self,
+        selection: Selection,
+        *,
+        source: str = "auto",
+        with_owners: bool = True,
+        with_direction: bool = False,
     ) -> None:
         self.selection = selection
         taken_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+        has_direction = with_direction or selection.directions is not None
+        self._directions = _read_directions(selection, source) if has_direction else None
         self._chain = Chain(candidates(source))
         self._batches = self._chain.open(selection.query())
         self.envelope = Envelope(
@@ -67,6 +79,7 @@ class Listing:
             taken_at=taken_at,
         )
         self._owners: Owners | None = None
+        self._processes: Processes | None = None
         self._owner_test = selection.owner_test()
         self._with_owners = with_owners or self._owner_test is not None
 
@@ -78,8 +91,9 @@ class Listing:
     @property
     def notes(self) -> tuple[Note, ...]:
         """What makes the answer partial, as far as it has been read."""
-        owners = self._owners and self._owners.note()
-        return (*self._chain.notes(), *([owners] if owners else []))
+        lookers = (self._owners, self._processes)
+        notes = [looker.note() for looker in lookers if looker is not None]
+        return (*self._chain.notes(), *(note for note in notes if note is not None))
 
     def __iter__(self) -> Iterator[list[Connection]]:
         scans = self._with_owners and not all(s.gives_owners for s in self._chain.used)
@@ -87,7 +101,11 @@ class Listing:
         return _matching(records, self._owner_test)
 
     def _tested(self) -> Iterator[list[Connection]]:
-        return _matching((b.records() for b in self._batches), self.selection.socket_test())
+        return _matching(map(self._records, self._batches), self.selection.socket_test())
+
+    def _records(self, batch: Batch) -> list[Connection]:
+        records = batch.records()
+        return records if self._directions is None else self._directions.attach(records)
 
     def _owned(self) -> Iterator[list[Connection]]:
         """Read everything, and only then look for owners: what is there all along is found."""
@@ -95,17 +113,25 @@ class Listing:
         test = self.selection.socket_test()
         wanted: set[int] | None = None
         if test or len(batches) <= FEW_BATCHES:
-            kept = list(_matching((batch.records() for batch in batches), test))
+            kept = list(_matching(map(self._records, batches), test))
             wanted = {c.inode for connections in kept for c in connections if c.inode}
             selected = iter(kept)
         else:
             # Left undecoded until the scan is done: the bytes take a quarter of the memory.
-            selected = (batch.records() for batch in batches)
+            selected = map(self._records, batches)
         if wanted is not None and not wanted:
             yield from selected
             return
         self._owners = find_owners(wanted)
         yield from map(self._owners.attach, selected)
+
+    def describe(self, connections: list[Connection]) -> list[Connection]:
+        """The same sockets, with all that can be told of the processes that hold them."""
+        if self._processes is None:
+            from netinspect.processes import Processes  # most listings do not ask
+
+            self._processes = Processes()
+        return self._processes.describe(connections)
 
     def count(self) -> Counter[tuple[Table, State]]:
         """How many sockets of each table and state there are. Instead of an iteration."""
@@ -115,6 +141,27 @@ class Listing:
         for batch in self._batches:
             counts.update(batch.tally())
         return counts
+
+
+def _read_directions(selection: Selection, source: str) -> Directions:
+    """Read the listeners, also those that the selection leaves out.
+
+    Where they cannot be read, no direction is known.
+    """
+    from netinspect.filters.direction import LISTENERS, Directions
+
+    listeners: list[Connection] = []
+    protocols = dict.fromkeys(t.protocol for t in selection.tables if t.protocol in LISTENERS)
+    for protocol in list(protocols):
+        # A listener on :: takes IPv4 as well, whatever is asked for.
+        tables = tuple(parse_tables([protocol]))
+        query = Query(tables=tables, states=frozenset({LISTENERS[protocol]}))
+        try:
+            for batch in Chain(candidates(source)).open(query):
+                listeners += batch.records()
+        except SourceError:
+            del protocols[protocol]
+    return Directions(listeners, protocols)
 
 
 def _matching(batches: Iterable[list[Connection]], test: Test | None) -> Iterator[list[Connection]]:
@@ -134,6 +181,8 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     pids: Iterable[int] | int | None = None,
     processes: Iterable[str] | None = None,
     users: Iterable[str] | None = None,
+    exposures: Iterable[str] | None = None,
+    directions: Iterable[str] | None = None,
     ports: Iterable[int | str] | int | None = None,
     local_ports: Iterable[int | str] | int | None = None,
     remote_ports: Iterable[int | str] | int | None = None,
@@ -160,6 +209,8 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
         pids=None if pids is None else parse_pids(_words(pids) or ()),
         processes=_words(processes),
         users=_words(users),
+        exposures=_words(exposures),
+        directions=_words(directions),
         ports=_words(ports),
         local_ports=_words(local_ports),
         remote_ports=_words(remote_ports),

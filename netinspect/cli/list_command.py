@@ -84,10 +84,19 @@ def command(words: tuple[str, ...], **options: Any) -> int:
 
     shown = _presentation(options)
     with_owners = shown.needs_owners and not options["quiet"]
-    listing = Listing(selection, source=options["source"], with_owners=with_owners)
+    listing = Listing(
+        selection,
+        source=options["source"],
+        with_owners=with_owners,
+        with_direction=shown.needs_direction and not options["quiet"],
+    )
     if options["quiet"]:
         return ExitStatus.DONE if any(listing) else ExitStatus.NO
-    write(render_listing(listing, shown, listing.envelope, lambda: listing.notes))
+    write(
+        render_listing(
+            listing, shown, listing.envelope, lambda: listing.notes, describe=listing.describe
+        )
+    )
     print_notes(listing.notes)
     say_what_does_not_exist(selection)
     return ExitStatus.DONE

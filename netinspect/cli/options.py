@@ -50,6 +50,18 @@ def _protocol_words() -> tuple[str, ...]:
     return PROTOCOL_WORDS
 
 
+def _exposure_words() -> tuple[str, ...]:
+    from netinspect.filters.words import EXPOSURES
+
+    return EXPOSURES
+
+
+def _direction_words() -> tuple[str, ...]:
+    from netinspect.filters.words import DIRECTIONS
+
+    return DIRECTIONS
+
+
 def _source_words() -> tuple[str, ...]:
     from netinspect.sources import SOURCE_NAMES
 
@@ -129,6 +141,20 @@ FILTER_OPTIONS = (
     ),
     _words("--laddr", "local_addresses", metavar="ADDR", help_text="The local address."),
     _words("--raddr", "remote_addresses", metavar="ADDR", help_text="The remote address."),
+    _words(
+        "--exposure",
+        "exposures",
+        metavar="PLACE",
+        help_text="Listeners that can be reached from here: loopback, link, private, public, any.",
+        shell_complete=complete_words(_exposure_words),
+    ),
+    _words(
+        "--direction",
+        "directions",
+        metavar="WAY",
+        help_text="inbound: the local port is a listener's; outbound; unknown: no peer.",
+        shell_complete=complete_words(_direction_words),
+    ),
     option(
         FILTERS,
         "--source",
@@ -211,6 +237,8 @@ WORD_OPTIONS = (
     "protocols",
     "processes",
     "users",
+    "exposures",
+    "directions",
     "ports",
     "local_ports",
     "remote_ports",

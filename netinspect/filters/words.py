@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar, get_args
 
 from netinspect.errors import UsageError, fold, unknown_word
-from netinspect.model import STATES, Family, Protocol, State, Table
+from netinspect.model import STATES, Direction, Exposure, Family, Protocol, State, Table
+
+T = TypeVar("T", bound=str)
 
 ALL_STATES = frozenset(STATES)
 DISCONNECTED: frozenset[State] = frozenset({"LISTEN", "CLOSE", "BOUND", "UNCONN"})
@@ -83,6 +86,10 @@ PROTOCOL_WORDS = (
 DEFAULT_PROTOCOLS = ("tcp", "udp")
 
 
+EXPOSURES: tuple[Exposure, ...] = get_args(Exposure)
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+
 def split_words(values: Iterable[str]) -> list[str]:
     """The values of an option that may be repeated and may hold several, separated by commas."""
     return [word.strip() for value in values for word in value.split(",")]
@@ -107,6 +114,29 @@ def parse_states(words: Iterable[str]) -> frozenset[State]:
             raise UsageError(unknown_word("state", word, (*STATE_WORDS, *GROUPS)))
         states |= found
     return states
+
+
+def parse_exposures(words: Iterable[str]) -> frozenset[Exposure]:
+    """From where listeners can be reached.
+
+    :raises UsageError: a word is none of EXPOSURES; with the nearest that is.
+    """
+    return frozenset(_one_of(EXPOSURES, word, "exposure") for word in words)
+
+
+def parse_directions(words: Iterable[str]) -> frozenset[Direction]:
+    """Who began the connections.
+
+    :raises UsageError: a word is none of DIRECTIONS; with the nearest that is.
+    """
+    return frozenset(_one_of(DIRECTIONS, word, "direction") for word in words)
+
+
+def _one_of(choices: tuple[T, ...], word: str, what: str) -> T:
+    for choice in choices:
+        if choice == word.casefold():
+            return choice
+    raise UsageError(unknown_word(what, word, choices))
 
 
 def parse_tables(words: Iterable[str], families: Iterable[str] | None = None) -> list[Table]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection, Owner, Timer, address_order
-from netinspect.render.escape import escape_cell
+from netinspect.render.escape import ELLIPSIS, escape_cell
 
 Cells = Callable[[Iterable[Connection]], list[str]]
 
@@ -50,6 +52,9 @@ MOST_REMEMBERED = 4096
 SAFE = SafeText()
 NUMBER_TEXT = NumberText()
 NO_PEER = "*"
+STACKS: dict[bool | UnsetType, str] = {True: " (also IPv4)", False: " (only IPv6)", UNSET: ""}
+YES_NO: dict[bool | UnsetType, str] = {True: "yes", False: "no", UNSET: "-"}
+CONTAINER_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])")
 
 
 def endpoint(address: str | None, port: int | None) -> str:
@@ -63,17 +68,15 @@ def endpoint(address: str | None, port: int | None) -> str:
 
 
 def _endpoint_column(side: str) -> Column:
-    address, port = f"{side}_address", f"{side}_port"
-    both = attrgetter(address, port)
+    host, port = attrgetter(f"{side}_address"), attrgetter(f"{side}_port")
 
     def cells(connections: Iterable[Connection]) -> list[str]:
-        return [
-            # what `endpoint` would say of the commonest kind
-            f"{host}:{number}" if number is not None and ":" not in host else endpoint(host, number)
-            for host, number in map(both, connections)
-        ]
+        hosts, ports = list(map(host, connections)), list(map(port, connections))
+        if None in ports or ":" in "".join(hosts):
+            return [endpoint(*pair) for pair in zip(hosts, ports, strict=True)]
+        return [f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)]
 
-    return Column(side, side.upper(), lambda c: endpoint(*both(c)), cells)
+    return Column(side, side.upper(), lambda c: endpoint(host(c), port(c)), cells)
 
 
 def _proto(connection: Connection) -> str:
@@ -110,6 +113,55 @@ def _owners_cell(connection: Connection) -> str:
 def _owner_text(owner: Owner) -> str:
     fd = "" if owner.fd is None else f",fd={owner.fd}"
     return f"{SAFE[owner.process]}(pid={owner.pid}{fd})"
+
+
+def _exposure_cells(connections: Iterable[Connection]) -> list[str]:
+    """A listener on `::` takes IPv4 as well, unless IPV6_V6ONLY is set; not every source tells."""
+    return [SAFE[c.exposure] + STACKS[c.dual_stack] for c in connections]
+
+
+def _detail(connection: Connection, name: str) -> Any:
+    """What is known of the first owner beyond its name, if it was asked for."""
+    return getattr(connection.owners[0], name) or None if connection.owners else None
+
+
+def _command(connection: Connection) -> str | None:
+    from netinspect.render.command import short_command  # only a wide table needs it
+
+    command_line = _detail(connection, "command_line")
+    return short_command(command_line) if command_line else None
+
+
+def _detail_column(name: str, value: Callable[[Connection], Any] | None = None) -> Column:
+    """A column with text about the first owner."""
+    text = value or (lambda connection: _detail(connection, name))
+    return Column(
+        name, name.upper(), text, lambda connections: [SAFE[text(c)] for c in connections]
+    )
+
+
+def _direction_cells(connections: Iterable[Connection]) -> list[str]:
+    return [c.direction or "-" for c in connections]
+
+
+def _dual_stack_cells(connections: Iterable[Connection]) -> list[str]:
+    return [YES_NO[c.dual_stack] for c in connections]
+
+
+def _container_cells(connections: Iterable[Connection]) -> list[str]:
+    """Ids as short as `docker ps` has them."""
+    return [CONTAINER_ID.sub(r"\1", SAFE[_detail(c, "container")]) for c in connections]
+
+
+def _unit_cells(connections: Iterable[Connection]) -> list[str]:
+    """docker-3f9c0a7d5b21….scope: with the whole id the line would be twice as long."""
+    return [CONTAINER_ID.sub(rf"\1{ELLIPSIS}", SAFE[_detail(c, "unit")]) for c in connections]
+
+
+def _asked_column(name: str, cells: Cells) -> Column:
+    """A key that is there only when it was asked for, or where it applies."""
+    value = attrgetter(name)
+    return Column(name, name.upper(), lambda c: None if value(c) is UNSET else value(c), cells)
 
 
 def timer_text(timer: Timer | None) -> str:
@@ -157,6 +209,7 @@ SPECIAL_CELLS: dict[str, Cells] = {
     "process": _process_cells,
     "owners": lambda connections: [_owners_cell(c) for c in connections],
     "timer": lambda connections: [timer_text(c.timer) for c in connections],
+    "exposure": _exposure_cells,
 }
 
 
@@ -167,14 +220,23 @@ def _key_column(name: str) -> Column:
     return Column(name, name.upper().replace("_Q", "-Q"), attrgetter(name), cells, is_number)
 
 
-KEYS: tuple[str, ...] = tuple(field.name for field in msgspec.structs.fields(Connection))
+# What every record has, and what only those have for which it was asked.
+FIELDS = msgspec.structs.fields(Connection)
+KEYS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.default is not UNSET)
+ASKED_KEYS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.default is UNSET)
 COLUMNS: dict[str, Column] = {
     **{name: _key_column(name) for name in KEYS},
     "proto": Column("proto", "PROTO", _proto, _proto_cells),
     "local": _endpoint_column("local"),
     "remote": _endpoint_column("remote"),
+    "direction": _asked_column("direction", _direction_cells),
+    "dual_stack": _asked_column("dual_stack", _dual_stack_cells),
+    "command": _detail_column("command", _command),
+    "unit": _detail_column("unit")._replace(cells=_unit_cells),
+    "container": _detail_column("container")._replace(cells=_container_cells),
 }
-OWNER_COLUMNS = ("pid", "process", "owners", "owner_status")
+DETAIL_COLUMNS = ("command", "unit", "container")
+OWNER_COLUMNS = ("pid", "process", "owners", "owner_status", *DETAIL_COLUMNS)
 # From the left: what is never given up in a narrow terminal, then what is, from the right.
 TABLE_COLUMNS = ("proto", "state", "local", "remote", "pid", "process", "recv_q", "send_q")
 WIDE_COLUMNS = (
@@ -191,6 +253,9 @@ WIDE_COLUMNS = (
     "exposure",
     "drops",
     "timer",
+    "command",
+    "unit",
+    "container",
     "owners",
 )
 

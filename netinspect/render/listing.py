@@ -8,6 +8,7 @@ from typing import NamedTuple
 from netinspect.model import Connection, Envelope, Note
 from netinspect.render.columns import (
     KEYS,
+    DETAIL_COLUMNS,
     OWNER_COLUMNS,
     TABLE_COLUMNS,
     WIDE_COLUMNS,
@@ -20,6 +21,7 @@ from netinspect.render.order import SortKey, arrange, parse_sort
 from netinspect.render.table import Layout, render_table
 
 MACHINE_FORMATS = ("json", "ndjson", "csv", "tsv")
+Describe = Callable[[list[Connection]], list[Connection]]
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
@@ -53,6 +55,24 @@ class Presentation(NamedTuple):
         """Whether anything of it shows owners or sorts by them."""
         shown = [*self.columns, *(key.column for key in self.sort)]
         return self.has_owners and any(column.name in OWNER_COLUMNS for column in shown)
+
+    @property
+    def needs_details(self) -> bool:
+        """Whether anything of it shows what the owners are, or sorts by it."""
+        return self.has_owners and (
+            self.sorts_by_details or any(c.name in DETAIL_COLUMNS for c in self.columns)
+        )
+
+    @property
+    def sorts_by_details(self) -> bool:
+        """Whether the order depends on what the owners are."""
+        return any(key.column.name in DETAIL_COLUMNS for key in self.sort)
+
+    @property
+    def needs_direction(self) -> bool:
+        """Whether anything of it shows the direction or sorts by it."""
+        shown = [*self.columns, *(key.column for key in self.sort)]
+        return any(column.name == "direction" for column in shown)
 
 
 def present(
@@ -97,14 +117,28 @@ def render_listing(
     shown: Presentation,
     envelope: Envelope,
     notes: Callable[[], Iterable[Note]],
+    describe: Describe | None = None,
 ) -> Iterator[bytes]:
-    """The listing, piece by piece. `notes` is asked when all has been read."""
-    arranged = arrange(batches, shown.sort, shown.limit)
+    """The listing, piece by piece. `notes` is asked when all has been read.
+
+    :param describe: adds what the owners are, to the sockets that are shown, if it is to be shown.
+    """
+    arranged = _arranged(batches, shown, describe if shown.needs_details else None)
     if shown.format in ("table", "wide"):
         return render_table(arranged, _layout(shown))
     if shown.format in MACHINE_FORMATS:
         return _for_machines(arranged, shown, envelope, notes)
     return render_named(arranged, shown.columns, shown.format, has_header=shown.has_header)
+
+
+def _arranged(
+    batches: Iterable[list[Connection]], shown: Presentation, describe: Describe | None
+) -> Iterator[list[Connection]]:
+    if describe is None:
+        return arrange(batches, shown.sort, shown.limit)
+    if shown.sorts_by_details:
+        return arrange(map(describe, batches), shown.sort, shown.limit)
+    return map(describe, arrange(batches, shown.sort, shown.limit))
 
 
 def _for_machines(
