@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from netinspect.api import snapshot
+    from netinspect.api import group_by, snapshot
     from netinspect.errors import NetinspectError, ParseError, SourceError, UsageError
     from netinspect.model import Connection, Note, Owner, Snapshot, State, Timer
 
@@ -28,11 +28,12 @@ __all__ = [
     "Timer",
     "UsageError",
     "__version__",
+    "group_by",
     "snapshot",
 ]
 
 _ROOM_OF = {
-    "snapshot": "api",
+    **dict.fromkeys(("group_by", "snapshot"), "api"),
     **dict.fromkeys(("NetinspectError", "ParseError", "SourceError", "UsageError"), "errors"),
     **dict.fromkeys(("Connection", "Note", "Owner", "Snapshot", "State", "Timer"), "model"),
 }

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,10 @@ from netinspect.sources.chain import Chain
 
 if TYPE_CHECKING:
     from netinspect.filters.direction import Directions
-    from netinspect.processes import Processes
     from netinspect.grouping.keys import Grouping
-    from netinspect.grouping.record import Groups
+    from netinspect.grouping.record import Group, Groups, LeftOut
+    from netinspect.grouping.tally import Tally
+    from netinspect.processes import ProcessDetails, Processes
 
 # The states that sockets can be in: a summary shows them also when there is none.
 UNIX_STATES: frozenset[State] = frozenset({"ESTABLISHED", "LISTEN", "UNCONN"})
@@ -252,15 +253,10 @@ def summarize(listing: Listing) -> Summary:
 
 def group(listing: Listing, grouping: Grouping) -> Groups:
     """The sockets of a listing by the values of some keys. Only groups are held, no sockets."""
-    from netinspect.grouping.order import arrange, take_largest
     from netinspect.grouping.record import Groups
-    from netinspect.grouping.tally import Tally
-    from netinspect.processes import Processes
 
-    tally = Tally(grouping, Processes().details)
-    for connections in listing:
-        tally.add(connections)
-    groups, left_out = take_largest(arrange(tally.groups(), grouping), grouping)
+    tally = _tally(listing, grouping)
+    groups, left_out = _arrange(tally, grouping)
     return Groups(
         **asdict(listing.envelope),
         by=grouping.by,
@@ -269,6 +265,46 @@ def group(listing: Listing, grouping: Grouping) -> Groups:
         total=tally.total,
         notes=listing.notes,
     )
+
+
+def group_by(
+    connections: Iterable[Connection],
+    *keys: str,
+    sort: Iterable[str] | None = None,
+    top: int | None = None,
+) -> list[Group]:
+    """The sockets by the values of these keys, with the words of `netinspect summary --by`.
+
+    `group_by(snapshot.connections, "process", "state", top=10)`: the largest count first, unless
+    `sort` says otherwise. A socket of several processes is in the groups of all of them.
+
+    :raises UsageError: a word is no key, there is none, or `top` is less than 1.
+    """
+    from netinspect.grouping.keys import parse_grouping
+
+    grouping = parse_grouping(keys, _words(sort) or (), top)
+    return _arrange(_tally([list(connections)], grouping), grouping)[0]
+
+
+def _tally(batches: Iterable[list[Connection]], grouping: Grouping) -> Tally:
+    from netinspect.grouping.tally import Tally
+
+    tally = Tally(grouping, _details() if grouping.needs_details else None)
+    for connections in batches:
+        tally.add(connections)
+    return tally
+
+
+def _details() -> Callable[[int], ProcessDetails]:
+    from netinspect.processes import Processes  # most groupings do not ask
+
+    return Processes().details
+
+
+def _arrange(tally: Tally, grouping: Grouping) -> tuple[list[Group], LeftOut]:
+    from netinspect.grouping.order import arrange, take_largest
+
+    return take_largest(arrange(tally.groups(), grouping), grouping)
 
 
 def _is_shown_empty(table: Table, state: State, selection: Selection) -> bool:

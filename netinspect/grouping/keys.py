@@ -41,6 +41,11 @@ class Grouping(NamedTuple):
         return not OWNER_KEYS.isdisjoint(self.by)
 
     @property
+    def needs_details(self) -> bool:
+        """Whether the processes themselves have to be looked at."""
+        return not DETAIL_KEYS.isdisjoint(self.by)
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys of a group: where an owner is null, its status says why."""
         why = ("owner_status",) if self.needs_owners else ()

@@ -20,7 +20,7 @@ from netinspect.model import (
 )
 
 
-class Group(Struct, frozen=True, kw_only=True, gc=False):
+class Group(Struct, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True):
     """The sockets that have the same values of some keys: only these keys are there."""
 
     protocol: Protocol | UnsetType = UNSET

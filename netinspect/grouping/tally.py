@@ -30,9 +30,10 @@ class Tally:
     once for each process, by process once for each name.
 
     :param details: what a process tells of itself, by pid: its attributes are the DETAIL_KEYS.
+        Not needed without such a key.
     """
 
-    def __init__(self, grouping: Grouping, details: Callable[[int], object]) -> None:
+    def __init__(self, grouping: Grouping, details: Callable[[int], object] | None = None) -> None:
         self.total = 0
         self._names = grouping.keys
         self._is_by_owner = grouping.needs_owners
@@ -102,9 +103,9 @@ class Tally:
         )
 
 
-def _column(name: str, details: Callable[[int], object]) -> Column:
+def _column(name: str, details: Callable[[int], object] | None) -> Column:
     """What gives the values of one key, of many sockets at once."""
-    if name not in DETAIL_KEYS:
+    if details is None or name not in DETAIL_KEYS:
         value = attrgetter(name)
         return lambda connections: map(value, connections)
     of_process = _OfProcess(name, details)

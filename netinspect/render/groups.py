@@ -104,26 +104,31 @@ def states_text(states: dict[State, int]) -> str:
 
 def _fit(columns: list[Column], widths: dict[str, int], terminal_width: int) -> None:
     """Shorten and drop until a line fits; addresses and numbers are never cut."""
+    natural = dict(widths)
 
-    def excess() -> int:
-        return sum(widths.values()) + len(GAP) * (len(widths) - 1) - terminal_width
+    def room() -> int:
+        return terminal_width - sum(widths.values()) - len(GAP) * (len(widths) - 1)
 
     def shorten_to(least: int, name: str) -> None:
-        if name in widths and excess() > 0:
-            widths[name] = max(min(least, widths[name]), widths[name] - excess())
+        widths[name] = max(min(least, widths[name]), min(natural[name], widths[name] + room()))
 
     def drop(name: str) -> None:
-        if excess() > 0:
+        if room() < 0:
             widths.pop(name, None)
 
-    shorten_to(SHORTEST_STATES, "states")
+    names = [c.name for c in columns if c.may_be_shortened and c.name != "states"]
+    if "states" in widths:
+        shorten_to(SHORTEST_STATES, "states")
     drop("send_q")
     drop("recv_q")
-    for column in reversed(columns):
-        if column.may_be_shortened and column.name != "states":
-            shorten_to(SHORTEST_NAME, column.name)
+    for name in reversed(names):
+        shorten_to(SHORTEST_NAME, name)
     drop("waiting")
     drop("states")
+    for name in names:  # what the last drop has made room for
+        shorten_to(SHORTEST_NAME, name)
+    if "states" in widths:
+        shorten_to(SHORTEST_STATES, "states")
 
 
 def _pad(cell: str, width: int, name: str) -> str:
