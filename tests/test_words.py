@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netinspect.errors import UsageError
-from netinspect.filters.words import parse_states, parse_tables, split_words
+from netinspect.filters.words import (
+    parse_directions,
+    parse_exposures,
+    parse_states,
+    parse_tables,
+    split_words,
+)
 from netinspect.model import STATES, State, Table
 
 # As the programs of all systems print them, and as ss and people type them.
@@ -181,3 +189,33 @@ def test_no_family(word: str, expected: str) -> None:
 )
 def test_values_are_split_at_commas(values: list[str], words: list[str]) -> None:
     assert split_words(values) == words
+
+
+def test_exposures_and_directions() -> None:
+    assert parse_exposures(["any", "Public"]) == {"any", "public"}
+    assert parse_directions(["INBOUND"]) == {"inbound"}
+
+
+@pytest.mark.parametrize(
+    ("parse", "word", "message"),
+    [
+        (parse_exposures, "pubic", "unknown exposure 'pubic'; did you mean public?"),
+        (
+            parse_exposures,
+            "x",
+            "unknown exposure 'x'; expected one of loopback, link, private, public, any",
+        ),
+        (parse_directions, "inbond", "unknown direction 'inbond'; did you mean inbound?"),
+        (
+            parse_directions,
+            "",
+            "unknown direction ''; expected one of inbound, outbound, unknown",
+        ),
+    ],
+)
+def test_what_is_no_exposure_or_direction(
+    parse: Callable[[list[str]], object], word: str, message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse([word])
+    assert str(caught.value) == message
