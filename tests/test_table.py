@@ -58,9 +58,10 @@ def test_wide() -> None:
     owners = (Owner(321, "nginx", 5), Owner(322, "nginx", 5))
     assert rendered([made(owners=owners)], "wide") == (
         "PROTO  TYPE    STATE        LOCAL           REMOTE        RECV-Q  SEND-Q  USER   INODE"
-        "  INTERFACE  EXPOSURE  DROPS  TIMER  OWNERS\n"
+        "  INTERFACE  EXPOSURE  DROPS  TIMER  COMMAND  UNIT  CONTAINER  OWNERS\n"
         "tcp    stream  ESTABLISHED  10.0.0.1:44321  10.0.0.2:443       0      12  alice   9001"
-        "  -          -             -  -      nginx(pid=321,fd=5) nginx(pid=322,fd=5)\n"
+        "  -          -             -  -      -        -     -          "
+        "nginx(pid=321,fd=5) nginx(pid=322,fd=5)\n"
     )
 
 
@@ -68,7 +69,7 @@ def test_wide() -> None:
 def test_without_owners_there_is_no_column_of_owners(output: str) -> None:
     titles = rendered([], output, has_owners=False).split()
     assert "STATE" in titles
-    assert not {"PID", "PROCESS", "OWNERS", "OWNER_STATUS"} & set(titles)
+    assert not {"PID", "PROCESS", "OWNERS", "OWNER_STATUS", "COMMAND", "UNIT"} & set(titles)
 
 
 def test_the_columns_that_were_asked_for_in_their_order() -> None:
