@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     "--columns",
     multiple=True,
     metavar="NAMES",
-    help="The columns, by comma: keys of the record, and local, remote, proto.",
+    help="The columns, by comma: keys of the record, and local, remote, proto; of the first owner "
+    "command, unit, container.",
     shell_complete=complete_words(column_words),
 )
 @option(
@@ -73,6 +74,8 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     Examples:
       netinspect -l --proto tcp
       netinspect -s close-wait --process java
+      netinspect --exposure any,public -o wide
+      netinspect --direction inbound --columns local,remote,process
       netinspect --raddr 10.0.0.0/8 --sort -recv_q --limit 10
       netinspect -o csv --columns local_address,local_port,pid,process
     """
