@@ -127,20 +127,19 @@ def _is_unit(name: bytes) -> bool:
 def _container(path: list[bytes]) -> Container | None:
     """The innermost: there are containers in containers."""
     for depth in reversed(range(len(path))):
-        found = _container_at(path[: depth + 1]) or _machine(*path[depth : depth + 2])
+        found = _container_at(path, depth) or _machine(*path[depth : depth + 2])
         if found:
             return found
     return None
 
 
-def _container_at(path: list[bytes]) -> Container | None:
-    """What the last name of this path says."""
-    *folders, name = path
-    folder = folders[-1] if folders else b""
+def _container_at(path: list[bytes], depth: int) -> Container | None:
+    """What the name at this place says."""
+    name, folder = path[depth], path[depth - 1] if depth else b""
     if match := NAMED_CONTAINER.fullmatch(name):
         return Container(match[2].decode("ascii"), RUNTIMES[match[1]])
     if CONTAINER_ID.fullmatch(name):
-        is_pod = any(folder.startswith(b"kubepods") for folder in folders)
+        is_pod = any(above.startswith(b"kubepods") for above in path[:depth])
         runtime: Runtime | None = "kubernetes" if is_pod else FOLDERS.get(folder)
         return Container(name.decode("ascii"), runtime)
     if folder in LXC_FOLDERS:
