@@ -23,6 +23,7 @@ from netinspect import __version__
 from netinspect.cli.app import COMMANDS, program
 from netinspect.cli.foreign_flags import TEACH_P
 from netinspect.filters.words import GROUPS, PROTOCOL_WORDS, STATE_WORDS
+from netinspect.grouping.keys import KEY_WORDS
 from netinspect.render.columns import COLUMNS, KEYS
 from netinspect.render.escape import UNSAFE_IN_CELL
 from netinspect.render.named import OWN_FORMATS, named_formats
@@ -345,6 +346,68 @@ class TestOutputOptions:
         document = json.loads(run("summary", "--port", str(held.listener), *args.split()).out)
         assert document["total"] == 3
 
+    @pytest.mark.parametrize("output", ["ndjson", "csv", "tsv"])
+    def test_summary_in_lines(self, held: Held, output: str) -> None:
+        done = run("summary", "--proto", "tcp4", "--port", str(held.listener), "-o", output)
+        assert (done.status, done.err) == (0, "")
+        line = {
+            "ndjson": '{"protocol":"tcp","family":"ipv4","state":"LISTEN","count":1}',
+            "csv": "tcp,ipv4,LISTEN,1",
+            "tsv": "tcp\tipv4\tLISTEN\t1",
+        }
+        assert line[output] in done.out.splitlines()
+
+    @pytest.mark.parametrize("args", ["--by local,state", "--by local --by STATE"])
+    def test_summary_by_keys(self, held: Held, tcp: list[str], args: str) -> None:
+        done = run("summary", *tcp, *args.split())
+        assert (done.status, done.err) == (0, "")
+        header, *rows = (line.split() for line in done.out.splitlines())
+        assert header == [
+            *("LOCAL_ADDRESS", "LOCAL_PORT", "STATE", "COUNT", "RECV-Q", "SEND-Q", "WAITING")
+        ]
+        assert rows == [
+            [HERE, str(held.listener), "ESTABLISHED", "1", "0", "0", "-"],
+            [HERE, str(held.listener), "LISTEN", "1", "-", "-", "0"],
+            [THERE, str(held.client), "ESTABLISHED", "1", "0", "0", "-"],
+            ["total", "3"],
+        ]
+
+    def test_the_largest_groups(self, tcp: list[str]) -> None:
+        by = ["--by", "state,local_address"]
+        done = run("summary", *tcp, *by, "--sort", "-state,-local_address", "--top", "2", "--json")
+        document = json.loads(done.out)
+        assert document["by"] == ["state", "local_address"]
+        # all are of one size: the first of them
+        groups = [(g["state"], g["local_address"]) for g in document["groups"]]
+        assert groups == [("LISTEN", HERE), ("ESTABLISHED", THERE)]
+        assert (document["left_out"], document["total"]) == ({"groups": 1, "count": 1}, 3)
+
+    def test_summary_by_process(self, tcp: list[str]) -> None:
+        done = run("summary", *tcp, OWN_PID, "--by", "pid,process", "-o", "csv")
+        (group,) = csv.DictReader(io.StringIO(done.out, newline=""))
+        assert (group["pid"], group["owner_status"]) == (str(os.getpid()), "known")
+        assert (group["count"], group["listeners"], group["waiting"]) == ("3", "1", "0")
+        assert json.loads(group["states"]) == {"ESTABLISHED": 2, "LISTEN": 1}
+        assert group["backlog_limit"] == "9"
+
+    def test_summary_by_unit(self, tcp: list[str]) -> None:
+        """Whatever unit this process is in: the one that the file says."""
+        from netinspect.processes import Processes
+
+        details = Processes().details(os.getpid())
+        done = run("summary", *tcp, OWN_PID, "--by", "unit,container,runtime", "-o", "ndjson")
+        group = json.loads(done.out)
+        found = (group["unit"], group["container"], group["runtime"])
+        assert found == (details.unit, details.container, details.runtime)
+        assert (group["owner_status"], group["count"]) == ("known", 3)
+
+    def test_a_table_of_groups_fits_a_terminal(self, tcp: list[str]) -> None:
+        args = ["summary", *tcp, "--by", "process,local"]
+        done = run_on_terminal(*args, columns=60)
+        assert max(map(len, done.out.splitlines())) <= 60
+        assert "WAITING" not in done.out
+        assert "WAITING" in run(*args).out
+
 
 def own_options(name: str) -> set[str]:
     """Every spelling of every option of a command."""
@@ -451,7 +514,7 @@ EXPECTED_ADDRESS = (
 PREFIX = "; a prefix length here is 0 to"
 SEE_SUMMARY = "(see netinspect summary --help)"
 COLOURS = "'auto', 'always', 'never'"
-FORMATS = "'table', 'json'"
+FORMATS = "'table', 'json', 'ndjson', 'csv', 'tsv'"
 SHELLS = "'bash', 'zsh', 'fish'"
 SEE_COMPLETION = "(see netinspect completion --help)"
 
@@ -532,8 +595,24 @@ SEE_COMPLETION = "(see netinspect completion --help)"
             f"got unexpected extra argument (zsh) {SEE_COMPLETION}",
         ),
         (
-            "summary -o csv",
-            f"invalid value for '-o' / '--output': 'csv' is not one of {FORMATS} {SEE_SUMMARY}",
+            "summary -o html",
+            f"invalid value for '-o' / '--output': 'html' is not one of {FORMATS} {SEE_SUMMARY}",
+        ),
+        ("summary --by proces", "unknown key 'proces'; did you mean process?"),
+        ("summary --by state,", f"unknown key ''; expected one of {', '.join(KEY_WORDS)}"),
+        (
+            "summary --by state --sort cuont",
+            "unknown key of a group 'cuont'; did you mean count?",
+        ),
+        ("summary --top 3", "--top is about groups: say by what, for instance --by process"),
+        ("summary --sort count", "--sort is about groups: say by what, for instance --by process"),
+        (
+            "summary --by state --top 0",
+            f"invalid value for '--top': 0 is not in the range x>=1 {SEE_SUMMARY}",
+        ),
+        (
+            "summary --by state --top -2",
+            f"invalid value for '--top': -2 is not in the range x>=1 {SEE_SUMMARY}",
         ),
     ],
 )
@@ -631,6 +710,7 @@ def test_schema_is_that_of_list_by_default() -> None:
         "-o csv",
         "-o github",
         "summary",
+        "summary --by state",
         "schema",
         "completion bash",
         "-h",
@@ -669,7 +749,10 @@ def test_a_closed_stdin_is_no_trouble() -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("args", ["", "--json", "-o csv", "-o html", "summary", "schema", "--help"])
+@pytest.mark.parametrize(
+    "args",
+    ["", "--json", "-o csv", "-o html", "summary", "summary --by state", "schema", "--help"],
+)
 def test_a_reader_that_has_gone_ends_it_silently(args: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)

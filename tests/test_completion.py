@@ -123,5 +123,10 @@ def test_columns(complete: Callable[[str], set[str]]) -> None:
     assert complete("netinspect --columns local_") == {"local_address", "local_port"}
 
 
+def test_the_keys_of_groups(complete: Callable[[str], set[str]]) -> None:
+    assert complete("netinspect summary --by state,remote_a") == {"state,remote_address"}
+    assert complete("netinspect summary --by process --sort wai") == {"waiting"}
+
+
 def test_shells(complete: Callable[[str], set[str]]) -> None:
     assert complete("netinspect completion ") == {"bash", "zsh", "fish"}

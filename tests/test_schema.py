@@ -5,14 +5,18 @@ import sys
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from netinspect.api import Listing, summarize
+import netinspect
+from netinspect.api import Listing, group, summarize
 from netinspect.filters.selection import select
+from netinspect.grouping.keys import parse_grouping
 from netinspect.model import Connection, Note, Owner, ParentProcess
+from netinspect.render.groups import render_groups
 from netinspect.render.listing import render_listing
 from netinspect.render.schema import render_schema
 from netinspect.render.summary import render_summary
@@ -32,6 +36,9 @@ DETAIL_KEYS = [
     *("runtime", "started_at"),
 ]
 ENVELOPE_KEYS = ["schema_version", "host", "platform", "sources", "taken_at"]
+GROUP_SUMS = [
+    *("count", "states", "recv_q", "send_q", "listeners", "waiting", "backlog_limit"),
+]
 KEYS = {
     "Snapshot": [*ENVELOPE_KEYS, "connections", "notes"],
     "Summary": [*ENVELOPE_KEYS, "counts", "total", "notes"],
@@ -41,6 +48,13 @@ KEYS = {
     "Timer": ["kind", "expires_ms", "retransmits"],
     "Note": ["code", "count", "message"],
     "Count": ["protocol", "family", "state", "count"],
+    "Groups": [*ENVELOPE_KEYS, "by", "groups", "left_out", "total", "notes"],
+    "Group": [
+        *("protocol", "family", "type", "state", "local_address", "remote_address", "local_port"),
+        *("remote_port", "ip_protocol", "interface", "uid", "user", "pid", "process", "unit"),
+        *("container", "runtime", "owner_status", "exposure", "netns", *GROUP_SUMS),
+    ],
+    "LeftOut": ["groups", "count"],
 }
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: sock_diag and /proc")
@@ -71,7 +85,7 @@ def test_it_has_the_keys_of_the_design_in_their_order(command: str) -> None:
     definitions = schema_of(command)["$defs"]
     found = {name: list(definition["properties"]) for name, definition in definitions.items()}
     assert found == {name: KEYS[name] for name in found}
-    assert {"list": "Snapshot", "summary": "Summary"}[command] in found
+    assert {"list": {"Snapshot"}, "summary": {"Summary", "Groups"}}[command] <= set(found)
 
 
 @pytest.mark.parametrize("command", ["list", "summary"])
@@ -179,3 +193,31 @@ def test_every_other_key_is_always_there(command: str) -> None:
     for name, definition in schema_of(command)["$defs"].items():
         if name not in ("Connection", "Owner", "Group"):
             assert definition["required"] == list(definition["properties"]), name
+
+
+@on_linux
+@pytest.mark.parametrize("by", [["process", "state"], ["remote"], ["unit"], ["pid", "exposure"]])
+def test_the_groups_of_this_machine_are_valid(by: list[str]) -> None:
+    grouping = parse_grouping(by, top=3)
+    listing = Listing(select(protocols=["all"]), with_owners=grouping.needs_owners)
+    document = json.loads(b"".join(render_groups(group(listing, grouping), "json")))
+    validator("summary").validate(document)
+    assert list(document) == KEYS["Groups"]
+    for line in document["groups"]:
+        assert list(line) == [key for key in KEYS["Group"] if key in (*grouping.keys, *GROUP_SUMS)]
+    counts = sum(line["count"] for line in document["groups"]) + document["left_out"]["count"]
+    assert counts >= document["total"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("count", None), ("states", {"LISTEN": None}), ("process", 7)]
+)
+def test_what_is_no_group_is_refused(key: str, value: object) -> None:
+    (line,) = netinspect.group_by([made()], "process")
+    document = {**json.loads(msgspec.json.encode(line)), key: value}
+    with pytest.raises(jsonschema.ValidationError):
+        validator("summary", "Group").validate(document)
+
+
+def test_of_a_group_the_sums_are_always_there() -> None:
+    assert schema_of("summary")["$defs"]["Group"]["required"] == GROUP_SUMS

@@ -61,6 +61,21 @@ def test_json() -> None:
     )
 
 
+def test_csv() -> None:
+    counts = (Count("tcp", "ipv6", "LISTEN", 2), Count("tcp", "ipv6", "TIME_WAIT", 0))
+    assert b"".join(render_summary(summary_of(*counts), "csv")) == (
+        b"protocol,family,state,count\r\ntcp,ipv6,LISTEN,2\r\ntcp,ipv6,TIME_WAIT,0\r\n"
+    )
+
+
+def test_ndjson() -> None:
+    counts = (Count("tcp", "ipv6", "LISTEN", 2), Count("udp", "ipv4", "UNCONN", 0))
+    assert b"".join(render_summary(summary_of(*counts), "ndjson")) == (
+        b'{"protocol":"tcp","family":"ipv6","state":"LISTEN","count":2}\n'
+        b'{"protocol":"udp","family":"ipv4","state":"UNCONN","count":0}\n'
+    )
+
+
 @st.composite
 def some_counts(draw: st.DrawFn) -> list[Count]:
     """Counts as `summarize` makes them: table by table, states in their order."""

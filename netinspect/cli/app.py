@@ -25,7 +25,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 # Each command is the variable `command` of the module of its name, loaded when it is needed.
 COMMANDS = {
     "list": "which sockets are there, and whose are they (the default)",
-    "summary": "how many, by protocol and state",
+    "summary": "how many, by protocol and state, or by process, address, ...",
     "schema": "the JSON Schema of a command's output",
     "completion": "completion for bash, zsh or fish",
 }
@@ -38,6 +38,7 @@ EXAMPLES = """\
   netinspect -s time-wait --rport 443   what waits, of those to port 443
   netinspect --process nginx -o json    for a script
   netinspect summary                    how many, by state
+  netinspect summary --by process       how many, by process
 """
 
 
