@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class ProcessDetails(NamedTuple):
-    """The keys of an `Owner` that are told by the process itself."""
+    """What the keys of an `Owner` behind `fd` tell, in their order."""
 
     command_line: tuple[str, ...] | None = None
     executable: str | None = None
@@ -82,7 +82,7 @@ class Processes:
         return Note("process_details_hidden", count, message)
 
     def _described(self, owner: Owner) -> Owner:
-        return replace(owner, **self.details(owner.pid)._asdict())
+        return Owner(owner.pid, owner.process, owner.fd, *self.details(owner.pid))
 
     def _look_at(self, pid: int) -> ProcessDetails:
         stat = self._stat(pid)

@@ -115,6 +115,11 @@ def test_protocols_after_another_option(complete: Callable[[str], set[str]]) -> 
     }
 
 
+def test_exposures_and_directions(complete: Callable[[str], set[str]]) -> None:
+    assert complete("netinspect --exposure any,l") == {"any,loopback", "any,link"}
+    assert complete("netinspect summary --direction in") == {"inbound"}
+
+
 def test_formats(complete: Callable[[str], set[str]]) -> None:
     assert {"json", "jira"} <= complete("netinspect -o j")
 
