@@ -329,6 +329,14 @@ class TestWords:
         assert set(KEYS).isdisjoint((*MEASURES, "states"))
 
 
+def test_the_direction_is_null_when_nobody_asked_for_it() -> None:
+    rows = [made(direction="inbound"), made(), made(direction="inbound")]
+    assert shown(grouped(rows, "direction"), "direction", "count") == [
+        ("inbound", 2),
+        (None, 1),
+    ]
+
+
 def test_from_python() -> None:
     rows = [owned((7, "a"), state="LISTEN"), owned((7, "a")), owned((8, "b"))]
     groups = netinspect.group_by(rows, "process", "state", sort="-process", top=2)

@@ -52,7 +52,8 @@ KEYS = {
     "Group": [
         *("protocol", "family", "type", "state", "local_address", "remote_address", "local_port"),
         *("remote_port", "ip_protocol", "interface", "uid", "user", "pid", "process", "unit"),
-        *("container", "runtime", "owner_status", "exposure", "netns", *GROUP_SUMS),
+        *("container", "runtime", "owner_status", "exposure", "netns", "direction"),
+        *GROUP_SUMS,
     ],
     "LeftOut": ["groups", "count"],
 }

@@ -122,7 +122,12 @@ def _print_groups(
     from netinspect.api import Listing, group
     from netinspect.render.groups import render_groups
 
-    listing = Listing(selection, source=options["source"], with_owners=grouping.needs_owners)
+    listing = Listing(
+        selection,
+        source=options["source"],
+        with_owners=grouping.needs_owners,
+        with_direction=grouping.needs_direction,
+    )
     groups = group(listing, grouping)
     write(render_groups(groups, output_of(options), terminal_width=terminal_width()))
     return groups.notes

@@ -46,6 +46,11 @@ class Grouping(NamedTuple):
         return not DETAIL_KEYS.isdisjoint(self.by)
 
     @property
+    def needs_direction(self) -> bool:
+        """Whether listeners have to be read, to know who began a connection."""
+        return "direction" in self.by
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys of a group: where an owner is null, its status says why."""
         why = ("owner_status",) if self.needs_owners else ()

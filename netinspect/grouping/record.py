@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import fields
 
 from netinspect.model import (
+    Direction,
     Envelope,
     Exposure,
     Family,
@@ -46,6 +47,7 @@ class Group(Struct, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True
     ] = UNSET
     exposure: Exposure | UnsetType | None = UNSET
     netns: int | UnsetType | None = UNSET
+    direction: Direction | UnsetType | None = UNSET
     count: Annotated[int, Meta(description="sockets; one of two processes is in both's groups")]
     states: Annotated[dict[State, int], Meta(description="how many are in each state")]
     recv_q: Annotated[int | None, Meta(description="bytes not yet read; not of listeners")]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from netinspect.grouping.keys import DETAIL_KEYS, Grouping
@@ -105,6 +106,8 @@ class Tally:
 
 def _column(name: str, details: Callable[[int], object] | None) -> Column:
     """What gives the values of one key, of many sockets at once."""
+    if name == "direction":  # it is there only when it was asked for
+        return lambda cs: [None if c.direction is UNSET else c.direction for c in cs]
     if details is None or name not in DETAIL_KEYS:
         value = attrgetter(name)
         return lambda connections: map(value, connections)
