@@ -132,6 +132,9 @@ def _fit(columns: list[Column], widths: dict[str, int], terminal_width: int) -> 
 
 
 def _pad(cell: str, width: int, name: str) -> str:
+    is_number = name in NUMBERS
+    if cell.isascii() and len(cell) <= width:
+        return cell.rjust(width) if is_number else cell.ljust(width)
     text = shorten(cell, width)
     blanks = " " * (width - display_width(text))
-    return blanks + text if name in NUMBERS else text + blanks
+    return blanks + text if is_number else text + blanks
