@@ -29,11 +29,15 @@ class RefusedError(SourceError):
 
 
 def unknown_word(what: str, word: str, choices: Iterable[str]) -> str:
-    """The message for a word that is none of the choices, with the nearest one."""
+    """The message for a word that is none of the choices, with the nearest one.
+
+    Nearest is what begins with the word, as `established` with `est`, otherwise what looks like it.
+    """
     from difflib import get_close_matches  # only an error needs it
 
     nearest = {fold(choice): choice for choice in choices}
-    match = get_close_matches(fold(word), nearest, n=1, cutoff=0.55)
+    longer = [choice for choice in nearest if word and choice.startswith(fold(word))]
+    match = get_close_matches(fold(word), longer or nearest, n=1, cutoff=0 if longer else 0.55)
     if match:
         return f"unknown {what} {word!r}; did you mean {nearest[match[0]]}?"
     return f"unknown {what} {word!r}; expected one of {', '.join(nearest.values())}"

@@ -547,6 +547,12 @@ SEE_COMPLETION = "(see netinspect completion --help)"
             "format 'unsafehtml' does not escape what strangers choose; use html",
         ),
         ("--jsn", f"unknown option '--jsn'; did you mean --json? {SEE_LIST}"),
+        ("-s est", "unknown state 'est'; did you mean established?"),
+        ("-s syn", "unknown state 'syn'; did you mean syn-sent?"),
+        ("-o csv --json", "-o csv and --json are two formats: leave one of them out"),
+        ("-o table --json", "-o table and --json are two formats: leave one of them out"),
+        ("summary -o csv --json", "-o csv and --json are two formats: leave one of them out"),
+        ("help sumary", "unknown command 'sumary'; did you mean summary?"),
         ("--zzzzzz", f"unknown option '--zzzzzz' {SEE_LIST}"),
         ("-Z", f"unknown option '-Z' {SEE_LIST}"),
         ("summary --limit 3", f"unknown option '--limit' {SEE_SUMMARY}"),
@@ -664,6 +670,12 @@ def test_help(name: str | None, flag: str) -> None:
         assert re.search(rf"(?<![\w-]){word}(?![\w-])", done.out), word
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_as_a_command(name: str) -> None:
+    assert run("help", name) == run(name, "--help")
+    assert run("help") == run("--help")
+
+
 def test_help_of_the_program_has_every_command() -> None:
     out = run("--help").out
     for name, summary in COMMANDS.items():
@@ -714,6 +726,7 @@ def test_schema_is_that_of_list_by_default() -> None:
         "schema",
         "completion bash",
         "-h",
+        "help summary",
         "--version",
     ],
 )

@@ -139,6 +139,8 @@ def _complete(instruction: str) -> int:
 
 
 def _invoke(args: list[str]) -> int:
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
     check_foreign_flags(args, _options_with_value(args))
     if PRINTED_BY_CLICK.intersection(args):
         write(())  # fails where stdout is closed; click does not, or with a traceback

@@ -191,7 +191,6 @@ def format_options(formats: tuple[str, ...] | None = None) -> Callable[[Function
         "-o",
         "--output",
         "output",
-        default="table",
         type=kind,
         metavar=None if formats else "FORMAT",
         help="The format."
@@ -204,9 +203,17 @@ def format_options(formats: tuple[str, ...] | None = None) -> Callable[[Function
 
 
 def output_of(options: dict[str, Any]) -> str:
-    """The format that the format options ask for."""
+    """The format that the format options ask for.
+
+    :raises UsageError: they ask for two.
+    """
     # Two options with one destination work in some versions of click only.
-    return "json" if options["is_json"] else str(options["output"])
+    output = options["output"]
+    if not options["is_json"]:
+        return output or "table"
+    if output not in (None, "json"):
+        raise UsageError(f"-o {output} and --json are two formats: leave one of them out")
+    return "json"
 
 
 def selection_of(options: dict[str, Any]) -> Selection:

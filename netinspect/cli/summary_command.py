@@ -89,10 +89,11 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     refuse_words(words)
     selection = selection_of(options)
     grouping = _grouping(options)
+    output = output_of(options)
     if grouping:
-        notes = _print_groups(selection, grouping, options)
+        notes = _print_groups(selection, grouping, options["source"], output)
     else:
-        notes = _print_counts(selection, options)
+        notes = _print_counts(selection, options["source"], output)
     print_notes(notes)
     say_what_does_not_exist(selection)
     return ExitStatus.DONE
@@ -117,26 +118,26 @@ def _grouping(options: dict[str, Any]) -> Grouping | None:
 
 
 def _print_groups(
-    selection: Selection, grouping: Grouping, options: dict[str, Any]
+    selection: Selection, grouping: Grouping, source: str, output: str
 ) -> Iterable[Note]:
     from netinspect.api import Listing, group
     from netinspect.render.groups import render_groups
 
     listing = Listing(
         selection,
-        source=options["source"],
+        source=source,
         with_owners=grouping.needs_owners,
         with_direction=grouping.needs_direction,
     )
     groups = group(listing, grouping)
-    write(render_groups(groups, output_of(options), terminal_width=terminal_width()))
+    write(render_groups(groups, output, terminal_width=terminal_width()))
     return groups.notes
 
 
-def _print_counts(selection: Selection, options: dict[str, Any]) -> Iterable[Note]:
+def _print_counts(selection: Selection, source: str, output: str) -> Iterable[Note]:
     from netinspect.api import Listing, summarize
     from netinspect.render.summary import render_summary
 
-    summary = summarize(Listing(selection, source=options["source"], with_owners=False))
-    write(render_summary(summary, output_of(options)))
+    summary = summarize(Listing(selection, source=source, with_owners=False))
+    write(render_summary(summary, output))
     return summary.notes
