@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from hypothesis import given
+
+from netinspect.model import Owner, ParentProcess
+from netinspect.render.escape import UNSAFE_IN_CELL
+from netinspect.render.owner_facts import owner_facts
+from tests.records import HOSTILE_NAMES
+
+FULL = Owner(
+    77,
+    "java",
+    5,
+    command_line=("java", "-Dname=my shop", "-jar", "/srv/shop.jar"),
+    executable="/usr/bin/java",
+    executable_deleted=True,
+    parents=(ParentProcess(20, "launcher"), ParentProcess(1, None)),
+    user="shop",
+    unit="shop.service",
+    container="web",
+    runtime="lxc",
+    started_at="2026-01-02T03:04:05Z",
+)
+
+
+def test_all_facts() -> None:
+    assert owner_facts(FULL) == [
+        "java(pid=77,fd=5)",
+        "command java '-Dname=my shop' -jar /srv/shop.jar",
+        "exe /usr/bin/java (deleted)",
+        "user shop",
+        "unit shop.service",
+        "container web (lxc)",
+        "started 2026-01-02T03:04:05Z",
+        "parents launcher(20) < -(1)",
+    ]
+
+
+def test_only_what_is_known() -> None:
+    assert owner_facts(Owner(77, None, None)) == ["-(pid=77)"]
+    nothing = Owner(
+        77,
+        "x",
+        3,
+        command_line=None,
+        executable="/bin/x",
+        executable_deleted=False,
+        parents=(),
+        user=None,
+        unit=None,
+        container="ab",
+        runtime=None,
+        started_at=None,
+    )
+    assert owner_facts(nothing) == ["x(pid=77,fd=3)", "exe /bin/x", "container ab"]
+
+
+def test_a_title_is_no_command_to_quote() -> None:
+    title = Owner(77, "nginx", 3, command_line=("nginx: worker process",))
+    assert owner_facts(title)[1:] == ["command nginx: worker process"]
+
+
+@given(HOSTILE_NAMES)
+def test_names_are_escaped(name: str) -> None:
+    owner = Owner(
+        77,
+        name,
+        5,
+        command_line=(name, name),
+        executable=name,
+        parents=(ParentProcess(1, name),),
+        user=name,
+        container=name,
+    )
+    assert not any(UNSAFE_IN_CELL.search(fact) for fact in owner_facts(owner))
