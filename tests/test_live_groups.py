@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from netinspect.render.columns import KEYS
 from tests.namespace import private_network, why_not
 from tests.program import run
 from tests.sockets import open_zoo
@@ -69,11 +70,12 @@ def both(queues: list[tuple[int, int]]) -> tuple[int | None, int | None]:
         ["process", "state"],
         ["user", "interface"],
         ["exposure", "owner_status"],
+        ["direction", "state"],
     ],
     ids=",".join,
 )
 def test_groups(by: list[str]) -> None:
-    sockets = printed("list")
+    sockets = printed("list", "--columns", ",".join((*KEYS, "direction")))
     groups = printed("summary", "--by", ",".join(by))
     if {"pid", "process"} & set(by):
         by = [*by, "owner_status"]  # null for different reasons: different groups

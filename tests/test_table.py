@@ -92,9 +92,9 @@ FIXED = "PROTO  STATE        LOCAL           REMOTE"
         pytest.param(72, "PID PROCESS", "a-long-name-12345", id="the whole name fits"),
         pytest.param(71, "PID PROCESS", "a-long-name-123…", id="the name is shortened"),
         pytest.param(63, "PID PROCESS", "a-long-…", id="as far as it says something"),
-        pytest.param(62, "PID", None, id="then it goes"),
-        pytest.param(53, "PID", None, id="PID still fits"),
-        pytest.param(52, "", None, id="then PID goes"),
+        pytest.param(62, "PROCESS", "a-long-name…", id="then PID goes"),
+        pytest.param(58, "PROCESS", "a-long-…", id="the name is still there"),
+        pytest.param(57, "", None, id="then it goes too"),
         pytest.param(48, "", None, id="the rest fits"),
         pytest.param(47, "", None, id="the rest is never cut"),
         pytest.param(1, "", None, id="nor at one column"),
@@ -105,7 +105,18 @@ def test_what_a_narrow_terminal_gives_up(width: int, titles: str, process: str |
     assert header.startswith(FIXED)
     assert header.removeprefix(FIXED).split() == titles.split()
     assert row.startswith("tcp    ESTABLISHED  10.0.0.1:44321  10.0.0.2:443")
-    assert row[len(FIXED) :].split()[2:3] == ([process] if process else [])
+    shown = row.removeprefix("tcp    ESTABLISHED  10.0.0.1:44321  10.0.0.2:443").split()
+    assert shown[titles.split().index("PROCESS") :][:1] == [process] if process else not shown
+
+
+def test_a_wide_terminal_shows_the_whole_name() -> None:
+    name = "a name that is longer than other names are"
+    row = made(process=name, owners=(Owner(321, name, 5),))
+    for width, shown in ((75, "a name that is long…"), (100, "a name that is longer than o…")):
+        lines = rendered([row, made()], screen=on_terminal(width)).splitlines()
+        assert f"321  {shown}" in lines[1]
+        assert max(map(len, lines)) <= width
+    assert f"321  {name}  " in rendered([row, made()], screen=on_terminal(200))
 
 
 @given(ROWS, st.integers(1, 200))

@@ -7,7 +7,7 @@ stay, and a wider cell pushes its own row to the right: nothing is ever cut in a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from netinspect.model import Connection
@@ -18,8 +18,8 @@ SETTLED_ROWS = 1000
 GAP = "  "
 # A long unix path widens its own row only.
 WIDEST = {"local": 47, "remote": 47, "process": 20, "owners": 40}
-# What a narrow terminal gives up, in this order; `process` is shortened first.
-DROPPABLE = ("send_q", "recv_q", "process", "pid")
+# What a narrow terminal gives up, in this order; `process` is shortened before `pid` goes.
+DROPPABLE = ("send_q", "recv_q", "pid", "process")
 SHORTEST_PROCESS = 8
 
 RESET = "\x1b[0m"
@@ -54,6 +54,7 @@ def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterato
     widths = _widths(columns, first)
     if layout.terminal_width is not None:
         columns, widths = fit(columns, widths, layout.terminal_width)
+        widths = _use_room(columns, widths, first, layout.terminal_width)
     if layout.has_header:
         yield _lines([[column.title] for column in columns], columns, widths)
     writers = _writers(columns, widths, layout)
@@ -79,27 +80,47 @@ def _widths(columns: list[Column], connections: list[Connection]) -> list[int]:
 
 
 def _width(column: Column, connections: list[Connection]) -> int:
-    widest = max(map(display_width, column.cells(connections)), default=0)
+    widest = _widest(column, connections)
     return max(len(column.title), min(widest, WIDEST.get(column.name, widest)))
+
+
+def _widest(column: Column, connections: list[Connection]) -> int:
+    return max(map(display_width, column.cells(connections)), default=0)
 
 
 def fit(
     columns: list[Column], widths: list[int], terminal_width: int
 ) -> tuple[list[Column], list[int]]:
     """Drop and shorten columns, from the right, until a line fits; addresses are never touched."""
-    kept = dict(zip(columns, widths, strict=True))
+    kept = {column.name: width for column, width in zip(columns, widths, strict=True)}
     for name in DROPPABLE:
-        excess = sum(kept.values()) + len(GAP) * (len(kept) - 1) - terminal_width
-        column = next((column for column in kept if column.name == name), None)
+        excess = -_room(kept.values(), terminal_width)
         if excess <= 0:
             break
-        if column is None:
-            continue
-        if name == "process" and kept[column] - excess >= SHORTEST_PROCESS:
-            kept[column] -= excess
+        shortest = kept.get("process", 0) - excess
+        if name in ("pid", "process") and shortest >= SHORTEST_PROCESS:
+            kept["process"] = shortest
             break
-        del kept[column]
-    return list(kept), list(kept.values())
+        kept.pop(name, None)
+    return [column for column in columns if column.name in kept], list(kept.values())
+
+
+def _use_room(
+    columns: list[Column], widths: list[int], connections: list[Connection], terminal_width: int
+) -> list[int]:
+    """On a wide terminal names may be longer than WIDEST."""
+    room = max(0, _room(widths, terminal_width))
+    return [
+        width + min(room, max(0, _widest(column, connections) - width))
+        if column.name == "process" and room
+        else width
+        for column, width in zip(columns, widths, strict=True)
+    ]
+
+
+def _room(widths: Collection[int], terminal_width: int) -> int:
+    """What a line leaves of the terminal; less than 0 when it does not fit."""
+    return terminal_width - sum(widths) - len(GAP) * (len(widths) - 1)
 
 
 def _lines(cells: list[list[str]], columns: list[Column], widths: list[int]) -> bytes:
