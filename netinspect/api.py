@@ -192,12 +192,14 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     remote_addresses: Iterable[str] | None = None,
     source: str = "auto",
     owners: bool = True,
+    extended: bool = False,
 ) -> Snapshot:
     """All sockets that meet every condition; None leaves a condition out.
 
     The words are those of the command line: `protocols=["tcp4"]`, `states=["time-wait"]`,
     `ports=[443, "8000-8100"]`, `remote_addresses=["10.0.0.0/8"]`. Without `protocols` TCP and UDP.
-    A single word or number may stand without its list.
+    A single word or number may stand without its list. `extended` adds the direction, and to each
+    owner all that can be told of the process.
 
     :raises UsageError: a word is not what its condition takes.
     :raises SourceError: the sockets cannot be read.
@@ -219,8 +221,9 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
         local_addresses=_words(local_addresses),
         remote_addresses=_words(remote_addresses),
     )
-    listing = Listing(selection, source=source, with_owners=owners)
-    connections = tuple(c for records in listing for c in records)
+    listing = Listing(selection, source=source, with_owners=owners, with_direction=extended)
+    batches = map(listing.describe, listing) if extended and owners else listing
+    connections = tuple(c for records in batches for c in records)
     return Snapshot(**asdict(listing.envelope), connections=connections, notes=listing.notes)
 
 

@@ -59,7 +59,7 @@ def named(name: str) -> Connection:
     )
 
 
-def presentation(
+def presentation(  # noqa: PLR0913 one argument an output option
     output: str = "table",
     *,
     columns: str = "",
@@ -68,6 +68,7 @@ def presentation(
     has_header: bool = True,
     has_owners: bool = True,
     screen: Screen = Screen(),  # noqa: B008 it is a tuple
+    is_extended: bool = False,
 ) -> Presentation:
     """What the output options would make."""
     return present(
@@ -78,6 +79,7 @@ def presentation(
         has_header=has_header,
         has_owners=has_owners,
         screen=screen,
+        is_extended=is_extended,
     )
 
 

@@ -307,6 +307,16 @@ class TestOutputOptions:
         assert len(run(*tcp).out.splitlines()) == 4
         assert len(run(*tcp, "--no-header").out.splitlines()) == 3
 
+    @pytest.mark.parametrize("option", ["-e", "--extended"])
+    def test_extended(self, tcp: list[str], option: str) -> None:
+        found = [json.loads(line) for line in run(*tcp, option, "-o", "ndjson").out.splitlines()]
+        directions = {c["state"]: c["direction"] for c in found if c["state"] != "ESTABLISHED"}
+        assert directions == {"LISTEN": "unknown"}
+        assert sorted(c["direction"] for c in found) == ["inbound", "outbound", "unknown"]
+        assert {owner["command_line"][0] for c in found for owner in c["owners"]} == {
+            Path("/proc/self/cmdline").read_bytes().split(b"\0")[0].decode()
+        }
+
     def test_no_owners(self, tcp: list[str]) -> None:
         assert "PROCESS" not in run(*tcp, "--no-owners").out
         [connection] = listed(*tcp, "-s", "listen", "--no-owners")

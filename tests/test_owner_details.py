@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
+from netinspect.extended import Memory
 from netinspect.model import Connection, Owner, ParentProcess
-from netinspect.render.columns import COLUMNS
+from netinspect.render.columns import ASKED_KEYS, COLUMNS, KEYS
 from netinspect.render.escape import UNSAFE_IN_CELL
 from netinspect.render.listing import render_listing
 from tests.records import ENVELOPE, HOSTILE_NAMES, made, presentation, rendered
@@ -117,6 +120,8 @@ def test_what_is_sorted_by_is_looked_at_before() -> None:
         ("csv", {}),
         ("wide", {"has_owners": False}),
         ("table", {"columns": "process owners"}),
+        ("json", {"is_extended": True, "has_owners": False}),
+        ("csv", {"is_extended": True, "columns": "local"}),
         ("ndjson", {"columns": "unit", "has_owners": False}),
     ],
 )
@@ -124,6 +129,13 @@ def test_nobody_asked(output: str, options: dict[str, Any]) -> None:
     asked = Asked()
     listing(output, asked, **options)
     assert asked.ports == []
+
+
+@pytest.mark.parametrize("output", ["json", "ndjson", "csv", "table"])
+def test_all_is_asked_for(output: str) -> None:
+    asked = Asked()
+    listing(output, asked, is_extended=True, limit=2)
+    assert asked.ports == [3, 1]
 
 
 @pytest.mark.parametrize("output", ["json", "ndjson", "csv"])
@@ -190,7 +202,28 @@ def test_keys_that_are_not_always_there(
         ({"columns": "state direction"}, True),
         ({"sort": "-direction"}, True),
         ({"columns": "state"}, False),
+        ({"is_extended": True}, True),
     ],
 )
 def test_direction_is_asked_for(options: dict[str, Any], needed: bool) -> None:
     assert presentation(**options).needs_direction is needed
+
+
+def test_with_everything_csv_has_all_columns() -> None:
+    header, row = rendered([described()], "csv", is_extended=True).splitlines()
+    assert header.split(",") == [*KEYS, *ASKED_KEYS]
+    assert '""command_line"":[""/usr/bin/java""' in row
+    assert row.endswith(",,,,,")
+
+
+def test_parts_are_json_in_a_cell() -> None:
+    memory = Memory(*range(9))
+    connection = made(memory=memory, tcp_info=None)
+    text = msgspec.json.encode(memory).decode()
+    assert cell("memory", connection) == text
+    assert cell("tcp_info", connection) == "-"
+    assert cell("options", connection) == "-"
+    row = next(
+        csv.reader([rendered([connection], "csv", columns="memory tcp_info").splitlines()[1]])
+    )
+    assert row == [text, ""]

@@ -52,6 +52,13 @@ if TYPE_CHECKING:
 @option(OUTPUT, "--no-owners", is_flag=True, help="Do not look for owners: much faster.")
 @option(
     OUTPUT,
+    "-e",
+    "--extended",
+    is_flag=True,
+    help="All that can be told: of each owner command line, unit, container and so on.",
+)
+@option(
+    OUTPUT,
     "--color",
     type=click.Choice(("auto", "always", "never")),
     default="auto",
@@ -117,6 +124,7 @@ def _presentation(options: dict[str, Any]) -> Presentation:
         limit=options["limit"],
         has_header=not options["no_header"],
         has_owners=not options["no_owners"],
+        is_extended=options["extended"],
         screen=Screen(
             width=width,
             has_colour=_has_colour(options["color"], is_terminal=width is not None),

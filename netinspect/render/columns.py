@@ -158,6 +158,17 @@ def _unit_cells(connections: Iterable[Connection]) -> list[str]:
     return [CONTAINER_ID.sub(rf"\1{ELLIPSIS}", SAFE[_detail(c, "unit")]) for c in connections]
 
 
+def _json_cells(name: str) -> Cells:
+    """A key with parts, as the JSON output has it."""
+    value, encode = attrgetter(name), msgspec.json.encode
+
+    def cell(connection: Connection) -> str:
+        found = value(connection)
+        return escape_cell(encode(found).decode()) if found else "-"
+
+    return lambda connections: list(map(cell, connections))
+
+
 def _asked_column(name: str, cells: Cells) -> Column:
     """A key that is there only when it was asked for, or where it applies."""
     value = attrgetter(name)
@@ -229,6 +240,7 @@ COLUMNS: dict[str, Column] = {
     "proto": Column("proto", "PROTO", _proto, _proto_cells),
     "local": _endpoint_column("local"),
     "remote": _endpoint_column("remote"),
+    **{name: _asked_column(name, _json_cells(name)) for name in ("tcp_info", "memory", "options")},
     "direction": _asked_column("direction", _direction_cells),
     "dual_stack": _asked_column("dual_stack", _dual_stack_cells),
     "command": _detail_column("command", _command),

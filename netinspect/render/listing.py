@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from netinspect.model import Connection, Envelope, Note
 from netinspect.render.columns import (
-    KEYS,
+    ASKED_KEYS,
     DETAIL_COLUMNS,
+    KEYS,
     OWNER_COLUMNS,
     TABLE_COLUMNS,
     WIDE_COLUMNS,
@@ -49,6 +50,7 @@ class Presentation(NamedTuple):
     limit: int | None
     has_header: bool
     screen: Screen
+    is_extended: bool = False  # with all that can be told of each socket and its owners
 
     @property
     def needs_owners(self) -> bool:
@@ -59,6 +61,8 @@ class Presentation(NamedTuple):
     @property
     def needs_details(self) -> bool:
         """Whether anything of it shows what the owners are, or sorts by it."""
+        if self.is_extended and self.needs_owners:
+            return True
         return self.has_owners and (
             self.sorts_by_details or any(c.name in DETAIL_COLUMNS for c in self.columns)
         )
@@ -72,10 +76,10 @@ class Presentation(NamedTuple):
     def needs_direction(self) -> bool:
         """Whether anything of it shows the direction or sorts by it."""
         shown = [*self.columns, *(key.column for key in self.sort)]
-        return any(column.name == "direction" for column in shown)
+        return self.is_extended or any(column.name == "direction" for column in shown)
 
 
-def present(
+def present(  # noqa: PLR0913 one argument an output option
     output: str,
     *,
     columns: list[str],
@@ -84,13 +88,14 @@ def present(
     has_header: bool,
     has_owners: bool,
     screen: Screen,
+    is_extended: bool = False,
 ) -> Presentation:
     """The presentation that the output options describe.
 
     :raises UsageError: there is no such format or column.
     """
     check_format(output)
-    names = columns or _default_columns(output, has_owners=has_owners)
+    names = columns or _default_columns(output, has_owners=has_owners, is_extended=is_extended)
     return Presentation(
         format=output,
         columns=[find_column(name) for name in names],
@@ -101,13 +106,14 @@ def present(
         limit=limit,
         has_header=has_header,
         screen=screen,
+        is_extended=is_extended,
     )
 
 
-def _default_columns(output: str, *, has_owners: bool) -> list[str]:
+def _default_columns(output: str, *, has_owners: bool, is_extended: bool) -> list[str]:
     """The whole record for machines, also without owners: its keys do not change."""
     if output in MACHINE_FORMATS:
-        return list(KEYS)
+        return [*KEYS, *ASKED_KEYS] if is_extended else list(KEYS)
     names = WIDE_COLUMNS if output == "wide" else TABLE_COLUMNS
     return [name for name in names if has_owners or name not in OWNER_COLUMNS]
 

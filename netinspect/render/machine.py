@@ -16,7 +16,7 @@ from netinspect.render.escape import escape_cell
 ENCODER = msgspec.json.Encoder()
 # Python's str.splitlines() and some editors end a line here too.
 LINE_ENDS = "\x85\u2028\u2029"
-WITH_PARTS = ("owners", "timer")
+WITH_PARTS = ("owners", "timer", "tcp_info", "memory", "options")
 
 
 def render_ndjson(
