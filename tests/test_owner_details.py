@@ -227,3 +227,6 @@ def test_parts_are_json_in_a_cell() -> None:
         csv.reader([rendered([connection], "csv", columns="memory tcp_info").splitlines()[1]])
     )
     assert row == [text, ""]
+    assert (
+        rendered([made(dual_stack=True)], "csv", columns="dual_stack") == "dual_stack\r\ntrue\r\n"
+    )

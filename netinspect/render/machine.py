@@ -16,7 +16,8 @@ from netinspect.render.escape import escape_cell
 ENCODER = msgspec.json.Encoder()
 # Python's str.splitlines() and some editors end a line here too.
 LINE_ENDS = "\x85\u2028\u2029"
-WITH_PARTS = ("owners", "timer", "tcp_info", "memory", "options")
+# In CSV as JSON has them: what has parts, and what is true or false
+AS_JSON = ("owners", "timer", "tcp_info", "memory", "options", "dual_stack")
 
 
 def render_ndjson(
@@ -106,7 +107,7 @@ def csv_lines(
 def _csv_cells(column: Column, connections: list[Connection]) -> list[Any]:
     """Numbers and text as they are, what has parts as JSON; csv writes None as nothing."""
     values = map(column.value, connections)
-    if column.name in WITH_PARTS:
+    if column.name in AS_JSON:
         return [None if v is None else ENCODER.encode(v).decode() for v in values]
     return list(values)
 
