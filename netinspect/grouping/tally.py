@@ -41,6 +41,7 @@ class Tally:
         self._columns = [_column(name, details) for name in grouping.keys]
         self._counts: Counter[Row] = Counter()
         self._queues: defaultdict[Row, _Queues] = defaultdict(_Queues)
+        self._backlogs: defaultdict[Row, _Queues] = defaultdict(_Queues)  # those of listeners
 
     def add(self, connections: list[Connection]) -> None:
         """Count some sockets. Without a call a socket, unless there is something in its queues."""
@@ -50,7 +51,8 @@ class Tally:
         self._counts.update(rows)
         for row, queues in zip(rows, map(QUEUES, members), strict=True):
             if queues != EMPTY:
-                self._queues[row].add(*queues)
+                sums = self._backlogs if row[-1] == "LISTEN" else self._queues
+                sums[row[:-1]].add(*queues)
 
     def _rows(self, members: list[Connection]) -> list[Row]:
         columns = [column(members) for column in self._columns]
@@ -76,31 +78,18 @@ class Tally:
         return [self._group(key, counts) for key, counts in states.items()]
 
     def _group(self, key: Row, states: dict[State, int]) -> Group:
-        listeners = states.get("LISTEN", 0)
-        recv_q, send_q = self._sums(key, {s: n for s, n in states.items() if s != "LISTEN"})
-        waiting, backlog_limit = self._sums(key, {"LISTEN": listeners} if listeners else {})
+        count, listeners = sum(states.values()), states.get("LISTEN", 0)
+        recv_q, send_q = _sums(self._queues.get(key), count - listeners)
+        waiting, backlog_limit = _sums(self._backlogs.get(key), listeners)
         return Group(
             **dict(zip(self._names, key, strict=True)),
-            count=sum(states.values()),
+            count=count,
             states=states,
             recv_q=recv_q,
             send_q=send_q,
             listeners=listeners,
             waiting=waiting,
             backlog_limit=backlog_limit,
-        )
-
-    def _sums(self, key: Row, states: dict[State, int]) -> tuple[int | None, int | None]:
-        """Both queues of the sockets in these states; None where none of them is known."""
-        sums = _Queues()
-        for state in states:
-            queues = self._queues.get((*key, state))
-            if queues is not None:
-                sums.merge(queues)
-        count = sum(states.values())
-        return (
-            sums.recv_q if sums.recv_unknown < count else None,
-            sums.send_q if sums.send_unknown < count else None,
         )
 
 
@@ -143,8 +132,14 @@ class _Queues:
         self.recv_unknown += recv_q is None
         self.send_unknown += send_q is None
 
-    def merge(self, other: _Queues) -> None:
-        self.recv_q += other.recv_q
-        self.send_q += other.send_q
-        self.recv_unknown += other.recv_unknown
-        self.send_unknown += other.send_unknown
+
+def _sums(queues: _Queues | None, count: int) -> tuple[int | None, int | None]:
+    """The queues of so many sockets; None when not one of them tells."""
+    if not count:
+        return None, None
+    if queues is None:
+        return 0, 0
+    return (
+        queues.recv_q if queues.recv_unknown < count else None,
+        queues.send_q if queues.send_unknown < count else None,
+    )

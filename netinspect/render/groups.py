@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from netinspect.grouping.keys import OWNER_KEYS, Grouping
 from netinspect.grouping.record import MEASURES, SUMS, Group, Groups
@@ -56,11 +58,7 @@ def _table(groups: Groups, terminal_width: int | None) -> str:
     widths = {c.name: max(map(display_width, (c.title, *c.cells))) for c in columns}
     if terminal_width is not None:
         _fit(columns, widths, terminal_width)
-    shown = [
-        [_pad(cell, widths[column.name], column.name) for cell in (column.title, *column.cells)]
-        for column in columns
-        if column.name in widths
-    ]
+    shown = [_padded(column, widths[column.name]) for column in columns if column.name in widths]
     return "".join(f"{GAP.join(line).rstrip()}\n" for line in zip(*shown, strict=True))
 
 
@@ -71,7 +69,7 @@ def _columns(groups: Groups) -> list[Column]:
     below = {groups.by[0]: labels, "count": counts}
     blank = [""] * len(labels)
     return [
-        Column(name, [*(_cell(group, name) for group in groups.groups), *below.get(name, blank)])
+        Column(name, [*_cells(groups.groups, name), *below.get(name, blank)])
         for name in (*groups.by, *SHOWN_MEASURES, *states)
     ]
 
@@ -85,15 +83,19 @@ def _lines_below(groups: Groups) -> Iterator[tuple[str, str]]:
     yield "total" if sum_of_counts == groups.total else "sockets", str(groups.total)
 
 
-def _cell(group: Group, name: str) -> str:
+def _cells(groups: Sequence[Group], name: str) -> list[str]:
     if name == "states":
-        return states_text(group.states)
-    value = getattr(group, name)
+        return [states_text(group.states) for group in groups]
+    values = map(attrgetter(name), groups)
+    if name in OWNER_KEYS:
+        return [_owner_cell(v, group) for v, group in zip(values, groups, strict=True)]
+    return ["-" if value is None else escape_cell(str(value)) for value in values]
+
+
+def _owner_cell(value: Any, group: Group) -> str:
     if value is not None:
         return escape_cell(str(value))
-    if name in OWNER_KEYS and group.owner_status not in PLAIN_STATUSES:
-        return f"({group.owner_status})"
-    return "-"
+    return "-" if group.owner_status in PLAIN_STATUSES else f"({group.owner_status})"
 
 
 def states_text(states: dict[State, int]) -> str:
@@ -131,10 +133,9 @@ def _fit(columns: list[Column], widths: dict[str, int], terminal_width: int) -> 
         shorten_to(SHORTEST_STATES, "states")
 
 
-def _pad(cell: str, width: int, name: str) -> str:
-    is_number = name in NUMBERS
-    if cell.isascii() and len(cell) <= width:
-        return cell.rjust(width) if is_number else cell.ljust(width)
-    text = shorten(cell, width)
-    blanks = " " * (width - display_width(text))
-    return blanks + text if is_number else text + blanks
+def _padded(column: Column, width: int) -> Iterable[str]:
+    """The title and the cells, all of this width."""
+    cells = [shorten(cell, width) for cell in (column.title, *column.cells)]
+    if column.name in NUMBERS:
+        return map(str.rjust, cells, repeat(width))
+    return [cell + " " * (width - display_width(cell)) for cell in cells]
