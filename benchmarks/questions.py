@@ -78,6 +78,15 @@ def _without_owners(population: Population) -> list[Question]:
     ]
 
 
+def _groups() -> list[Question]:
+    ten_largest = (*SUMMARY, "--by", "remote_address", "--top", "10")
+    return [
+        Question("summary by state", "large", (*SUMMARY, "--by", "state"), SS),
+        Question("summary by remote address, the 10 largest", "large", ten_largest, SS),
+        Question("summary by remote address, the 10 largest", "peers", ten_largest, SS),
+    ]
+
+
 def _with_owners() -> list[Question]:
     memory = MEMORY_WITH_OWNERS_MB
     ndjson, table = "NDJSON, all owners", "table, all owners"
@@ -127,8 +136,10 @@ QUESTIONS: list[Question] = [
     *_without_owners("large"),
     Question("NDJSON without owners", "large", NDJSON, NETSTAT, rounds=5),
     *_one_port(),
+    *_groups()[:2],
     *_with_owners(),
     *_without_owners("peers")[:2],
+    *_groups()[2:],
     *_huge(),
     *_without_owners("time-wait"),
 ]
