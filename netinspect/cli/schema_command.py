@@ -17,7 +17,8 @@ COMMANDS_WITH_JSON = ("list", "summary")
 def command(name: str) -> int:
     """Print the JSON Schema (2020-12) of a command's --json output: list or summary.
 
-    A line of NDJSON is what the schema of `list` calls Connection.
+    A line of NDJSON is what the schema calls Connection in `list`, Count in `summary` and Group in
+    `summary --by`.
     """
     if name not in COMMANDS_WITH_JSON:
         raise UsageError(unknown_word("command with JSON output", name, COMMANDS_WITH_JSON))
