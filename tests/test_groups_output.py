@@ -103,9 +103,13 @@ def test_why_an_owner_is_missing(status: str) -> None:
     assert rendered(groups).splitlines()[1].split()[0] == f"({status})"
 
 
-def test_a_known_process_without_a_unit() -> None:
-    groups = document(group(unit=None, owner_status="known"), by="unit")
-    assert rendered(groups).splitlines()[1].split()[0] == "-"
+@pytest.mark.parametrize(
+    ("status", "process", "unit"),
+    [("known", "-", "-"), ("none", "-", "(none)"), ("hidden", "(hidden)", "(hidden)")],
+)
+def test_no_process_is_not_a_process_without_a_unit(status: str, process: str, unit: str) -> None:
+    groups = document(group(process=None, unit=None, owner_status=status), by="process,unit")
+    assert rendered(groups).splitlines()[1].split()[:2] == [process, unit]
 
 
 LONG = group(

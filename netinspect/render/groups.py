@@ -7,7 +7,7 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from netinspect.grouping.keys import OWNER_KEYS, Grouping
+from netinspect.grouping.keys import DETAIL_KEYS, OWNER_KEYS, Grouping
 from netinspect.grouping.record import MEASURES, SUMS, Group, Groups
 from netinspect.model import State
 from netinspect.render.document import render_document
@@ -18,8 +18,6 @@ NUMBERS = frozenset({"local_port", "remote_port", "ip_protocol", "uid", "pid", "
 SHOWN_MEASURES = ("count", "recv_q", "send_q", "waiting")
 SHORTEST_STATES = 20
 SHORTEST_NAME = 12  # what docker shows of the id of a container
-# No process can hold the socket; or one does, but it has no unit, no container.
-PLAIN_STATUSES = ("none", "known")
 
 
 class Column(NamedTuple):
@@ -88,14 +86,19 @@ def _cells(groups: Sequence[Group], name: str) -> list[str]:
         return [states_text(group.states) for group in groups]
     values = map(attrgetter(name), groups)
     if name in OWNER_KEYS:
-        return [_owner_cell(v, group) for v, group in zip(values, groups, strict=True)]
+        return [
+            _owner_cell(name, value, group.owner_status)
+            for value, group in zip(values, groups, strict=True)
+        ]
     return ["-" if value is None else escape_cell(str(value)) for value in values]
 
 
-def _owner_cell(value: Any, group: Group) -> str:
+def _owner_cell(name: str, value: Any, status: object) -> str:
+    """A dash: no process can hold the socket; in a column of units: one does, which has none."""
     if value is not None:
         return escape_cell(str(value))
-    return "-" if group.owner_status in PLAIN_STATUSES else f"({group.owner_status})"
+    is_plain = status == "known" or (status == "none" and name not in DETAIL_KEYS)
+    return "-" if is_plain else f"({status})"
 
 
 def states_text(states: dict[State, int]) -> str:
