@@ -4,8 +4,10 @@ from hypothesis import given
 
 from netinspect.model import Owner, ParentProcess
 from netinspect.render.escape import UNSAFE_IN_CELL
+from netinspect.render.fact_lines import fact_lines
+from netinspect.render.listing import Screen
 from netinspect.render.owner_facts import owner_facts
-from tests.records import HOSTILE_NAMES
+from tests.records import HOSTILE_NAMES, made, rendered
 
 FULL = Owner(
     77,
@@ -73,3 +75,42 @@ def test_names_are_escaped(name: str) -> None:
         container=name,
     )
     assert not any(UNSAFE_IN_CELL.search(fact) for fact in owner_facts(owner))
+
+
+def test_below_the_row_of_a_socket() -> None:
+    rows = [made(owners=(FULL,), direction="inbound"), made(local_port=5, direction="unknown")]
+    assert rendered(rows, columns="local process", is_extended=True) == (
+        "LOCAL           PROCESS\n"
+        "10.0.0.1:44321  nginx\n"
+        "    inbound\n"
+        "    java(pid=77,fd=5)  command java '-Dname=my shop' -jar /srv/shop.jar"
+        "  exe /usr/bin/java (deleted)  user shop  unit shop.service  container web (lxc)"
+        "  started 2026-01-02T03:04:05Z  parents launcher(20) < -(1)\n"
+        "10.0.0.1:5      nginx\n"
+    )
+
+
+def test_facts_are_wrapped_to_the_terminal() -> None:
+    rows = [made(owners=(FULL, Owner(78, "x", 3, command_line=None)))]
+    text = rendered(rows, columns="state", is_extended=True, screen=Screen(width=60))
+    assert text == (
+        "STATE\n"
+        "ESTABLISHED\n"
+        "    java(pid=77,fd=5)\n"
+        "        command java '-Dname=my shop' -jar /srv/shop.jar\n"
+        "        exe /usr/bin/java (deleted)  user shop\n"
+        "        unit shop.service  container web (lxc)\n"
+        "        started 2026-01-02T03:04:05Z\n"
+        "        parents launcher(20) < -(1)\n"
+        "    x(pid=78,fd=3)\n"
+    )
+
+
+def test_a_fact_that_is_longer_than_a_line_has_a_line_of_its_own() -> None:
+    owner = Owner(78, "x", 3, command_line=("x" * 30,), user="root")
+    lines = fact_lines(made(owners=(owner,)), width=20)
+    assert lines == ["    x(pid=78,fd=3)", f"        command {'x' * 30}", "        user root"]
+
+
+def test_without_anything_more_there_is_no_line() -> None:
+    assert fact_lines(made(), None) == []

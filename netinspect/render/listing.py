@@ -175,7 +175,17 @@ def _layout(shown: Presentation) -> Layout:
         terminal_width=shown.screen.width if shown.may_drop_columns else None,
         has_header=shown.has_header,
         has_colour=shown.screen.has_colour,
+        lines_below=_lines_below(shown),
     )
+
+
+def _lines_below(shown: Presentation) -> Callable[[Connection], list[str]] | None:
+    """What the extended table has below each row."""
+    if not shown.is_extended:
+        return None
+    from netinspect.render.fact_lines import fact_lines  # most tables do not have them
+
+    return lambda connection: fact_lines(connection, shown.screen.width)
 
 
 def _for_screen(chunks: Iterator[bytes], screen: Screen) -> Iterator[bytes]:

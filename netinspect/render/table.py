@@ -7,8 +7,8 @@ stay, and a wider cell pushes its own row to the right: nothing is ever cut in a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 from netinspect.model import Connection
 from netinspect.render.columns import Cells, Column
@@ -17,7 +17,7 @@ from netinspect.render.escape import display_width, shorten
 SETTLED_ROWS = 1000
 GAP = "  "
 # A long unix path widens its own row only.
-WIDEST = {"local": 47, "remote": 47, "process": 20, "owners": 40}
+WIDEST = {"local": 47, "remote": 47, "process": 20, "command": 40, "unit": 40, "owners": 40}
 # What a narrow terminal gives up, in this order; `process` is shortened before `pid` goes.
 DROPPABLE = ("send_q", "recv_q", "pid", "process")
 SHORTEST_PROCESS = 8
@@ -38,6 +38,12 @@ STATE_COLOURS = {
 }
 
 
+class Pad(Protocol):
+    """What brings the cells of a column to one width."""
+
+    def __call__(self, cells: list[str], width: int, *, to_right: bool) -> Iterable[str]: ...
+
+
 class Layout(NamedTuple):
     """How a table is laid out. `terminal_width` is None where there is no terminal to fit."""
 
@@ -45,6 +51,7 @@ class Layout(NamedTuple):
     terminal_width: int | None = None
     has_header: bool = True
     has_colour: bool = False
+    lines_below: Callable[[Connection], list[str]] | None = None  # each socket's row
 
 
 def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterator[bytes]:
@@ -59,7 +66,18 @@ def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterato
         yield _lines([[column.title] for column in columns], columns, widths)
     writers = _writers(columns, widths, layout)
     for connections in itertools.chain((first,), rest):
-        yield _lines([cells(connections) for cells in writers], columns, widths)
+        rows = _lines([cells(connections) for cells in writers], columns, widths)
+        if layout.lines_below is None:
+            yield rows
+        else:
+            yield _interleaved(rows, map(layout.lines_below, connections))
+
+
+def _interleaved(rows: bytes, lines_below: Iterable[list[str]]) -> bytes:
+    return b"".join(
+        row + "".join(f"{line}\n" for line in lines).encode()
+        for row, lines in zip(rows.splitlines(keepends=True), lines_below, strict=True)
+    )
 
 
 def _settle(
@@ -125,19 +143,28 @@ def _room(widths: Collection[int], terminal_width: int) -> int:
 
 def _lines(cells: list[list[str]], columns: list[Column], widths: list[int]) -> bytes:
     """The lines of these columns of cells. The last column is not padded."""
+    lines = _joined(cells, columns, widths, _pad)
+    if not lines.isascii():
+        lines = _joined(cells, columns, widths, _pad_displayed)
+    return lines.encode()
+
+
+def _joined(cells: list[list[str]], columns: list[Column], widths: list[int], pad: Pad) -> str:
+    """Padding and joining takes a third of what a %-format takes."""
     padded = [
-        _pad(column_cells, width, to_right=column.is_number)
+        pad(column_cells, width, to_right=column.is_number)
         for column_cells, column, width in zip(cells[:-1], columns, widths, strict=False)
     ]
-    last = _pad(cells[-1], widths[-1], to_right=True) if columns[-1].is_number else cells[-1]
-    # Padding and joining takes a third of what a %-format takes.
-    lines = map(GAP.join, zip(*padded, last, strict=True))
-    return "\n".join([*lines, ""]).encode()
+    last = pad(cells[-1], widths[-1], to_right=True) if columns[-1].is_number else cells[-1]
+    return "\n".join([*map(GAP.join, zip(*padded, last, strict=True)), ""])
 
 
 def _pad(cells: list[str], width: int, *, to_right: bool) -> Iterable[str]:
-    if "".join(cells).isascii():
-        return map(str.rjust if to_right else str.ljust, cells, itertools.repeat(width))
+    """For ASCII, where each character takes one place."""
+    return map(str.rjust if to_right else str.ljust, cells, itertools.repeat(width))
+
+
+def _pad_displayed(cells: list[str], width: int, *, to_right: bool) -> Iterable[str]:
     blanks = [" " * (width - display_width(text)) for text in cells]
     return [
         blank + text if to_right else text + blank
