@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     "-e",
     "--extended",
     is_flag=True,
-    help="All that can be told: of each owner command line, unit, container and so on.",
+    help="All that can be told: of each owner command line, parents, unit, container and so on.",
 )
 @option(
     OUTPUT,
