@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from netinspect.errors import UsageError
+from netinspect.extended import Memory
 from netinspect.model import Connection, Owner, Timer
 from netinspect.render.columns import COLUMNS
 from netinspect.render.order import arrange, parse_sort
@@ -60,6 +62,9 @@ VALUES: dict[str, list[Any]] = {
     "owner_status": ["hidden", "known", "none"],
     "owners": OWNERS,
     "timer": TIMERS,
+    "direction": [UNSET, "inbound", "outbound"],
+    "dual_stack": [UNSET, False, True],
+    "memory": [UNSET, Memory(*[1] * 9), Memory(*[2] * 9)],
 }
 
 
@@ -68,8 +73,8 @@ VALUES: dict[str, list[Any]] = {
 def test_by_every_key_in_both_directions(key: str, data: st.DataObject) -> None:
     values = VALUES[key]
     unknown, known = (
-        [v for v in values if v in (None, ())],
-        [v for v in values if v not in (None, ())],
+        [v for v in values if v in (None, (), UNSET)],
+        [v for v in values if v not in (None, (), UNSET)],
     )
     shuffled = [made(**{key: value}) for value in data.draw(st.permutations(values))]
     assert [getattr(c, key) for c in in_order(shuffled, key)] == known + unknown
@@ -77,7 +82,27 @@ def test_by_every_key_in_both_directions(key: str, data: st.DataObject) -> None:
 
 
 def test_every_column_has_been_sorted_by() -> None:
-    assert set(VALUES) == set(COLUMNS) - {"proto", "local", "remote"}
+    others = {"proto", "local", "remote", "tcp_info", "options", *DETAILS}
+    assert set(VALUES) == set(COLUMNS) - others
+
+
+# What the first owner has, and what its column makes of it
+DETAILS: dict[str, tuple[str, list[Any]]] = {
+    "command": ("command_line", [("/usr/bin/a",), ("b", "-x"), ("/bin/c",)]),
+    "unit": ("unit", ["a.service", "b.service", "c.service"]),
+    "container": ("container", ["0", "a", "b"]),
+}
+
+
+@pytest.mark.parametrize("key", DETAILS)
+@given(data=st.data())
+def test_by_what_the_first_owner_is(key: str, data: st.DataObject) -> None:
+    detail, values = DETAILS[key]
+    rows = [made(owners=(Owner(1, "x", 3, **{detail: value}),)) for value in values]
+    unknown = [made(owners=()), made(owners=(Owner(1, "x", 3),))]
+    shuffled = data.draw(st.permutations(rows))
+    assert in_order([*unknown, *shuffled], key) == [*rows, *unknown]
+    assert in_order([*unknown, *shuffled], f"-{key}") == [*reversed(rows), *unknown]
 
 
 @pytest.mark.parametrize("side", ["local", "remote"])

@@ -235,12 +235,13 @@ def _key_column(name: str) -> Column:
 FIELDS = msgspec.structs.fields(Connection)
 KEYS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.default is not UNSET)
 ASKED_KEYS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.default is UNSET)
+WITH_PARTS = ("tcp_info", "memory", "options")
 COLUMNS: dict[str, Column] = {
     **{name: _key_column(name) for name in KEYS},
     "proto": Column("proto", "PROTO", _proto, _proto_cells),
     "local": _endpoint_column("local"),
     "remote": _endpoint_column("remote"),
-    **{name: _asked_column(name, _json_cells(name)) for name in ("tcp_info", "memory", "options")},
+    **{name: _asked_column(name, _json_cells(name)) for name in WITH_PARTS},
     "direction": _asked_column("direction", _direction_cells),
     "dual_stack": _asked_column("dual_stack", _dual_stack_cells),
     "command": _detail_column("command", _command),
@@ -298,6 +299,8 @@ def sort_key(column: Column) -> Callable[[Connection], tuple[bool, Any]]:
             connection.timer.expires_ms if connection.timer else 0,
         )
     value = column.value
+    if column.name in WITH_PARTS:  # in some order: which of the parts should count?
+        return lambda connection: (value(connection) is None, repr(value(connection)))
     return lambda connection: (value(connection) is None, value(connection))
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 
 from netinspect.model import Connection, Envelope, Note
-from netinspect.render.columns import Column
+from netinspect.render.columns import WITH_PARTS, Column
 from netinspect.render.escape import escape_cell
 
 ENCODER = msgspec.json.Encoder()
 # Python's str.splitlines() and some editors end a line here too.
 LINE_ENDS = "\x85\u2028\u2029"
 # In CSV as JSON has them: what has parts, and what is true or false
-AS_JSON = ("owners", "timer", "tcp_info", "memory", "options", "dual_stack")
+AS_JSON = ("owners", "timer", *WITH_PARTS, "dual_stack")
 
 
 def render_ndjson(
