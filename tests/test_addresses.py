@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from netinspect.errors import UsageError
 from netinspect.filters.addresses import InNetwork, parse_networks
-from netinspect.model import Network
+from netinspect.query import Network
 
 
 def network(word: str, side: Literal["local", "remote"] = "local") -> Network:

@@ -6,15 +6,30 @@ from collections.abc import Iterator
 from socket import AF_INET, AF_INET6
 from typing import Literal, NamedTuple
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netinspect.model import Network, PortRange
-from netinspect.parse.bytecode import Clauses, encode_clauses
+from netinspect.parse.bytecode import encode_condition
+from netinspect.query import (
+    FALSE,
+    TRUE,
+    AllOf,
+    AnyOf,
+    Autobound,
+    CgroupId,
+    Condition,
+    Device,
+    Mark,
+    Network,
+    Not,
+    PortRange,
+    all_of,
+    any_of,
+)
 
 Side = Literal["local", "remote"]
-NOP, JMP, S_GE, S_LE, D_GE, D_LE = 0, 1, 2, 3, 4, 5
-S_COND, D_COND = 7, 8
+NOP, JMP, S_GE, S_LE, D_GE, D_LE, AUTO = 0, 1, 2, 3, 4, 5, 6
+S_COND, D_COND, DEV_COND, MARK_COND, CGROUP_COND = 7, 8, 9, 10, 13
 
 
 class Entry(NamedTuple):
@@ -25,6 +40,10 @@ class Entry(NamedTuple):
     remote: bytes
     local_port: int
     remote_port: int
+    device: int = 0
+    mark: int = 0
+    cgroup: int = 0
+    is_autobound: bool = False
 
 
 class Op(NamedTuple):
@@ -57,6 +76,8 @@ def holds(code: bytes, offset: int, entry: Entry) -> bool:
         return False
     if op.code in (S_COND, D_COND):
         return host_holds(code, offset + 4, entry, is_source=op.code == S_COND)
+    if op.code in (AUTO, DEV_COND, MARK_COND, CGROUP_COND):
+        return other_holds(op.code, code, offset + 4, entry)
     port = entry.local_port if op.code in (S_GE, S_LE) else entry.remote_port
     limit = op_at(code, offset + 4).no
     return port >= limit if op.code in (S_GE, D_GE) else port <= limit
@@ -74,6 +95,17 @@ def host_holds(code: bytes, offset: int, entry: Entry, *, is_source: bool) -> bo
             return False
         address = address[12:]
     return bits(address, prefix_length) == bits(wanted, prefix_length)
+
+
+def other_holds(operation: int, code: bytes, offset: int, entry: Entry) -> bool:
+    if operation == AUTO:
+        return entry.is_autobound
+    if operation == DEV_COND:
+        return struct.unpack_from("=I", code, offset)[0] == entry.device
+    if operation == CGROUP_COND:
+        return struct.unpack_from("=Q", code, offset)[0] == entry.cgroup
+    mark, mask = struct.unpack_from("=II", code, offset)
+    return (entry.mark & mask) == mark
 
 
 def bits(packed: bytes, count: int) -> str:
@@ -105,8 +137,9 @@ def audit(code: bytes) -> bool:
 def smallest_yes(code: bytes, offset: int) -> int:
     """How long an operation is; 0 when it is not valid."""
     op = op_at(code, offset)
-    if op.code in (NOP, JMP):
-        return 4
+    sizes = {NOP: 4, JMP: 4, AUTO: 4, DEV_COND: 8, MARK_COND: 12, CGROUP_COND: 12}
+    if op.code in sizes:
+        return sizes[op.code]
     if op.code in (S_GE, S_LE, D_GE, D_LE):  # valid_port_comparison()
         return 8
     if op.code not in (S_COND, D_COND):
@@ -128,9 +161,26 @@ def yes_chain(code: bytes) -> Iterator[int]:
     yield offset
 
 
-def meets(clauses: Clauses, entry: Entry) -> bool:
+def meets(condition: Condition, entry: Entry) -> bool:
     """What the program should say, as the query is described."""
-    return all(any(one_holds(test, entry) for test in clause) for clause in clauses)
+    if isinstance(condition, AllOf):
+        return all(meets(part, entry) for part in condition.parts)
+    if isinstance(condition, AnyOf):
+        return any(meets(part, entry) for part in condition.parts)
+    if isinstance(condition, Not):
+        return not meets(condition.part, entry)
+    match condition:
+        case Device():
+            return entry.device == condition.index
+        case Mark():
+            return entry.mark & condition.mask == condition.value
+        case CgroupId():
+            return entry.cgroup == condition.number
+        case Autobound():
+            return entry.is_autobound
+        case PortRange() | Network():
+            return one_holds(condition, entry)
+    raise TypeError(condition)
 
 
 def one_holds(test: PortRange | Network, entry: Entry) -> bool:
@@ -156,9 +206,11 @@ V6 = st.one_of(
     st.builds("::ffff:{}".format, V4),
 )
 PACKED4, PACKED6 = (texts.map(lambda text: ipaddress.ip_address(text).packed) for texts in (V4, V6))
+FEW = st.integers(0, 3)
+OTHERS = (FEW, FEW, FEW, st.booleans())
 ENTRIES = st.one_of(
-    st.builds(Entry, st.just(int(AF_INET)), PACKED4, PACKED4, PORTS, PORTS),
-    st.builds(Entry, st.just(int(AF_INET6)), PACKED6, PACKED6, PORTS, PORTS),
+    st.builds(Entry, st.just(int(AF_INET)), PACKED4, PACKED4, PORTS, PORTS, *OTHERS),
+    st.builds(Entry, st.just(int(AF_INET6)), PACKED6, PACKED6, PORTS, PORTS, *OTHERS),
 )
 PORT_RANGES = st.builds(
     lambda side, a, b: PortRange(side, min(a, b), max(a, b)), SIDES, PORTS, PORTS
@@ -167,40 +219,54 @@ NETWORKS = st.one_of(
     st.builds(Network, SIDES, PACKED4, st.integers(0, 32)),
     st.builds(Network, SIDES, PACKED6, st.integers(0, 128)),
 )
-CLAUSES = st.lists(
-    st.lists(st.one_of(PORT_RANGES, NETWORKS), min_size=1, max_size=4).map(tuple), max_size=4
-).map(tuple)
+LEAVES = st.one_of(
+    PORT_RANGES,
+    NETWORKS,
+    st.builds(Device, st.just("eth0"), FEW),
+    st.builds(Mark, FEW, FEW),
+    st.builds(CgroupId, FEW),
+    st.just(Autobound()),
+)
+CONDITIONS: st.SearchStrategy[Condition] = st.recursive(
+    LEAVES,
+    lambda parts: st.one_of(
+        st.lists(parts, max_size=4).map(lambda p: AllOf(tuple(p))),
+        st.lists(parts, max_size=4).map(lambda p: AnyOf(tuple(p))),
+        parts.map(Not),
+    ),
+    max_leaves=12,
+)
 
 
-def encode(clauses: Clauses) -> bytes:
-    code = encode_clauses(clauses)
+def encode(condition: Condition) -> bytes:
+    code = encode_condition(condition)
     assert code is not None
     return code
 
 
-@given(CLAUSES, st.lists(ENTRIES, min_size=1, max_size=10))
-def test_the_kernel_selects_what_python_selects(clauses: Clauses, entries: list[Entry]) -> None:
-    code = encode(clauses)
-    assert [run(code, entry) for entry in entries] == [meets(clauses, entry) for entry in entries]
+@settings(max_examples=300)
+@given(CONDITIONS, st.lists(ENTRIES, min_size=1, max_size=10))
+def test_the_kernel_selects_what_python_selects(condition: Condition, entries: list[Entry]) -> None:
+    code = encode(condition)
+    assert [run(code, entry) for entry in entries] == [meets(condition, e) for e in entries]
 
 
-@given(CLAUSES)
-def test_the_kernel_lets_every_program_in(clauses: Clauses) -> None:
-    assert audit(encode(clauses))
+@settings(max_examples=300)
+@given(CONDITIONS)
+def test_the_kernel_lets_every_program_in(condition: Condition) -> None:
+    assert audit(encode(condition))
 
 
-def test_no_clauses_are_no_program() -> None:
-    assert encode_clauses(()) == b""
+def test_what_always_holds_is_no_program() -> None:
+    assert encode(TRUE) == b""
 
 
-def test_a_clause_without_tests_is_left_to_python() -> None:
-    port: Clauses = ((PortRange("local", 1, 2),),)
-    assert encode_clauses(((),)) == b""
-    assert encode_clauses((*port, ())) == encode_clauses(((), *port)) == encode_clauses(port)
+def test_what_never_holds_is_a_jump_behind_the_end() -> None:
+    assert encode(FALSE) == struct.pack("=BBH", JMP, 4, 8)
 
 
 def test_a_port_byte_by_byte() -> None:
-    assert encode_clauses(((PortRange("local", 22, 22),),)) == b"".join(
+    assert encode(PortRange("local", 22, 22)) == b"".join(
         (
             struct.pack("=BBH", S_GE, 8, 20),
             struct.pack("=BBH", 0, 0, 22),
@@ -211,8 +277,8 @@ def test_a_port_byte_by_byte() -> None:
 
 
 def test_two_networks_byte_by_byte() -> None:
-    clause = (Network("local", b"\x0a\0\0\0", 8), Network("remote", bytes(15) + b"\1", 128))
-    assert encode_clauses((clause,)) == b"".join(
+    parts = (Network("local", b"\x0a\0\0\0", 8), Network("remote", bytes(15) + b"\1", 128))
+    assert encode(AnyOf(parts)) == b"".join(
         (
             struct.pack("=BBH", S_COND, 16, 20),
             struct.pack("=BBxxi", AF_INET, 8, -1),
@@ -225,14 +291,13 @@ def test_two_networks_byte_by_byte() -> None:
     )
 
 
-def many_ports(count: int) -> Clauses:
+def many_ports(count: int) -> Condition:
     """Each takes 16 bytes, and 4 more for the jump behind all but the last."""
-    return (tuple(PortRange("local", 2 * n, 2 * n) for n in range(count)),)
+    return any_of(PortRange("local", 2 * n, 2 * n) for n in range(count))
 
 
 def test_a_program_as_long_as_an_attribute_can_be() -> None:
-    clauses = many_ports(3276)
-    code = encode(clauses)
+    code = encode(many_ports(3276))
     assert len(code) == 3276 * 20 - 4 == 65516
     assert audit(code)
     for port, expected in ((0, True), (1, False), (6550, True), (6551, False), (65535, False)):
@@ -240,21 +305,21 @@ def test_a_program_as_long_as_an_attribute_can_be() -> None:
 
 
 def test_a_longer_program_is_none() -> None:
-    assert encode_clauses(many_ports(3277)) is None
+    assert encode_condition(many_ports(3277)) is None
 
 
 def test_the_longest_program_to_the_byte() -> None:
     """`no` has 16 bits, and the way out lies 4 bytes behind the end."""
-    port, network = PortRange("local", 0, 1), Network("local", bytes(16), 0)
-    longest = encode((*many_ports(3275), (port,), (port,)))
+    network = Network("local", bytes(16), 0)
+    longest = encode(all_of((many_ports(3275), PortRange("local", 0, 1), PortRange("local", 0, 2))))
     assert len(longest) == 3275 * 20 - 4 + 2 * 16 == 65528
     assert audit(longest)
     assert 3274 * 20 - 4 + 2 * 28 == 65532
-    assert encode_clauses((*many_ports(3274), (network,), (network,))) is None
+    assert encode_condition(AllOf((many_ports(3274), network, network))) is None
 
 
 def test_the_audit_here_refuses_what_the_kernel_would() -> None:
-    good = encode(((PortRange("local", 1, 2), PortRange("remote", 1, 2)),))
+    good = encode(AnyOf((PortRange("local", 1, 2), PortRange("remote", 1, 2))))
     assert audit(good)
     assert not audit(good[:-4])
     assert not audit(struct.pack("=BBH", JMP, 4, 12))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from netinspect.errors import RefusedError, SourceError, UsageError
-from netinspect.model import Connection, Note, Query, State, Table
+from netinspect.model import Connection, Note, State, Table
+from netinspect.query import Query
 from netinspect.sources import Batch, Source, candidates
 from netinspect.sources.chain import Chain
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from netinspect.api import Listing, snapshot, summarize
 from netinspect.filters.selection import Selection, select
-from netinspect.model import STATES, Connection, PortRange, Query, State, Table
-from netinspect.parse.bytecode import encode_clauses
+from netinspect.model import STATES, Connection, State, Table
+from netinspect.parse.bytecode import encode_condition
+from netinspect.query import PortRange, Query, all_of, any_of
 from netinspect.sources.sock_diag import SockDiag
 from tests.namespace import private_network, why_not
 from tests.sockets import open_zoo
@@ -180,9 +181,9 @@ def test_the_kernel_alone_selects_states(state: State) -> None:
 def test_the_kernel_takes_the_longest_program() -> None:
     port = next(c.local_port or 0 for c in everything() if c.state == "LISTEN")
     many = tuple(PortRange("local", p, p) for p in (*range(1, 3275), port))
-    clauses = (many, (PortRange("local", 0, 65535),), (PortRange("remote", 0, 65535),))
-    assert len(encode_clauses(clauses) or b"") == 65528
-    query = Query(tables=TABLES, clauses=clauses)
+    condition = all_of((any_of(many), PortRange("local", 0, 65535), PortRange("remote", 0, 65535)))
+    assert len(encode_condition(condition) or b"") == 65528
+    query = Query(tables=TABLES, condition=condition)
     connections, found = while_nothing_changes(lambda: answer(query))
     assert found == keys(
         c
@@ -196,7 +197,7 @@ def test_a_program_that_is_too_long_is_left_to_python() -> None:
     ports = ports_in_use()[::2]
     words = [str(port) for port in (*range(1, 5000), *ports)]
     selection = select(ports=words)
-    assert encode_clauses(selection.query().clauses) is None
+    assert encode_condition(selection.query().condition) is None
     connections, found = while_nothing_changes(
         lambda: keys(c for records in Listing(selection, with_owners=False) for c in records)
     )

@@ -16,12 +16,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOT = "netinspect"
 
 # Which rooms a room may import, besides itself.
-LEAVES = {"errors", "model"}
-BELOW_API = LEAVES | {"filters", "grouping", "owners", "parse", "sources"}
+LEAVES = {"errors", "extended", "model", "query"}
+BELOW_API = LEAVES | {"filters", "grouping", "owners", "parse", "processes", "sources"}
 BELOW_MONITOR = BELOW_API | {"api", "diagnose", "render", "teach"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "model": set(),
+    "extended": set(),
+    "model": {"extended"},
+    "query": {"errors", "model"},
     "parse": LEAVES,
     "filters": LEAVES,
     "grouping": LEAVES,
@@ -30,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "teach": LEAVES | {"filters", "render"},
     "owners": LEAVES,
     "sources": LEAVES | {"parse"},
-    "api": LEAVES | {"filters", "grouping", "owners", "sources"},
+    "processes": LEAVES | {"parse", "sources"},
+    "api": LEAVES | {"filters", "grouping", "owners", "processes", "sources"},
     "monitor": BELOW_MONITOR,
     "lab": BELOW_MONITOR,
     "cli": BELOW_MONITOR | {"lab", "monitor", "__init__"},

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from netinspect.errors import UsageError
 from netinspect.filters.selection import parse_pids, select
-from netinspect.model import (
-    STATES,
-    Connection,
-    Network,
-    Owner,
-    PortRange,
-    State,
-    Table,
-    decode_name,
-)
+from netinspect.model import STATES, Connection, Owner, State, Table, decode_name
+from netinspect.query import TRUE, AllOf, AnyOf, Network, PortRange
 from tests.records import made
 
 BOTH_FAMILIES = [(p, f) for p in ("tcp", "udp") for f in ("ipv4", "ipv6")]
@@ -51,7 +43,7 @@ def test_without_options_everything_passes_untested() -> None:
     selection = select()
     assert (selection.socket_test(), selection.owner_test()) == (None, None)
     query = selection.query()
-    assert (query.states, query.clauses) == (None, ())
+    assert (query.states, query.condition) == (None, TRUE)
     assert [tuple(table) for table in query.tables] == BOTH_FAMILIES
 
 
@@ -85,6 +77,23 @@ def test_states() -> None:
 )
 def test_listening(protocol: str, state: State, expected: bool) -> None:
     assert passes(made(protocol=protocol, state=state), listening=True) is expected
+
+
+def test_exposure() -> None:
+    assert passes(listener(exposure="any"), exposures=["public", "any"])
+    assert not passes(listener(exposure="loopback"), exposures=["public", "any"])
+    assert not passes(made(), exposures=["public", "any"])
+
+
+def test_only_listeners_have_an_exposure() -> None:
+    assert asked_states(exposures=["any"]) == {"LISTEN", "UNCONN"}
+    assert asked_states(exposures=["any"], states=["unconn", "established"]) == {"UNCONN"}
+
+
+def test_direction() -> None:
+    assert passes(made(direction="inbound"), directions=["inbound", "unknown"])
+    assert not passes(made(direction="outbound"), directions=["inbound", "unknown"])
+    assert select(directions=["inbound"]).query().states is None
 
 
 def test_listening_is_asked_of_the_source() -> None:
@@ -162,18 +171,22 @@ def test_what_the_source_is_asked_to_test() -> None:
     ).query()
     v4, v6 = b"\x0a\0\0\1", bytes(15) + b"\1"
     link_local = b"\xfe\x80" + bytes(13) + b"\1"
-    assert query.clauses == (
+    assert query.condition == AllOf(
         (
-            PortRange("local", 1, 1),
-            PortRange("local", 2, 3),
-            PortRange("remote", 1, 1),
-            PortRange("remote", 2, 3),
-        ),
-        (PortRange("local", 4, 4),),
-        (PortRange("remote", 5, 5),),
-        (Network("local", v4, 32), Network("remote", v4, 32)),
-        (Network("local", v6, 128),),
-        (Network("remote", link_local, 128, "eth0"),),
+            AnyOf(
+                (
+                    PortRange("local", 1, 1),
+                    PortRange("local", 2, 3),
+                    PortRange("remote", 1, 1),
+                    PortRange("remote", 2, 3),
+                )
+            ),
+            PortRange("local", 4, 4),
+            PortRange("remote", 5, 5),
+            AnyOf((Network("local", v4, 32), Network("remote", v4, 32))),
+            Network("local", v6, 128),
+            Network("remote", link_local, 128, "eth0"),
+        )
     )
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from netinspect.errors import ParseError, RefusedError, SourceError
-from netinspect.model import Connection, Note, Query, Table
+from netinspect.model import Connection, Note, Table
 from netinspect.parse.proc_net import FILES, parse
+from netinspect.query import Query
 from netinspect.sources import tally_records
 from netinspect.sources.proc_net import ProcNet
 

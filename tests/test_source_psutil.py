@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from netinspect.errors import RefusedError
-from netinspect.model import Connection, Owner, Query, Table
+from netinspect.model import Connection, Owner, Table
+from netinspect.query import Query
 from netinspect.sources import tally_records
 from netinspect.sources.fallback import LIMITS, Psutil
 

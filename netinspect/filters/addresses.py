@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from netinspect.errors import UsageError
-from netinspect.model import Network
+from netinspect.query import Network
 
 MAPPED_PREFIX = b"\0" * 10 + b"\xff\xff"
 

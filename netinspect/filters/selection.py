@@ -12,17 +12,23 @@ from msgspec import Struct
 
 from netinspect.errors import UsageError
 from netinspect.filters.ports import parse_ports
-from netinspect.filters.words import DEFAULT_PROTOCOLS, parse_states, parse_tables
+from netinspect.filters.words import (
+    DEFAULT_PROTOCOLS,
+    parse_directions,
+    parse_exposures,
+    parse_states,
+    parse_tables,
+)
 from netinspect.model import (
     LISTENING,
     Connection,
-    Network,
-    PortRange,
-    Query,
+    Direction,
+    Exposure,
     State,
     Table,
     decode_name,
 )
+from netinspect.query import TRUE, Condition, Network, PortRange, Query, all_of, any_of
 
 Test = Callable[[Connection], bool]
 
@@ -40,19 +46,25 @@ class Selection(Struct, frozen=True, kw_only=True):
     pids: frozenset[int] | None = None
     processes: tuple[re.Pattern[str], ...] | None = None
     users: frozenset[str] | None = None
+    exposures: frozenset[Exposure] | None = None
+    directions: frozenset[Direction] | None = None
     port_clauses: tuple[tuple[PortRange, ...], ...] = ()
     network_clauses: tuple[tuple[Network, ...], ...] = ()
 
     def query(self) -> Query:
         """What to ask the source: it tests these itself as far as it can."""
         states = self.states
-        if self.listening:
+        if self.listening or self.exposures is not None:  # only listeners have one
             states = LISTENING if states is None else LISTENING & states
         return Query(
             tables=self.tables,
             states=states,
-            clauses=(*self.port_clauses, *self.network_clauses),
+            condition=self._condition(),
         )
+
+    def _condition(self) -> Condition:
+        clauses = (*self.port_clauses, *self.network_clauses)
+        return all_of(any_of(clause) for clause in clauses) if clauses else TRUE
 
     def socket_test(self) -> Test | None:
         """The test of what the socket itself tells; None when everything passes."""
@@ -74,6 +86,11 @@ class Selection(Struct, frozen=True, kw_only=True):
             yield lambda c: c.state in states
         if self.listening:
             yield _is_listening
+        exposures, directions = self.exposures, self.directions
+        if exposures is not None:
+            yield lambda c: c.exposure in exposures
+        if directions is not None:
+            yield lambda c: c.direction in directions
 
     def _user_tests(self) -> Iterable[Test]:
         users = self.users
@@ -96,6 +113,8 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
     pids: Iterable[int] | None = None,
     processes: Iterable[str] | None = None,
     users: Iterable[str] | None = None,
+    exposures: Iterable[str] | None = None,
+    directions: Iterable[str] | None = None,
     ports: Iterable[str] | None = None,
     local_ports: Iterable[str] | None = None,
     remote_ports: Iterable[str] | None = None,
@@ -114,6 +133,8 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
         pids=None if pids is None else frozenset(pids),
         processes=None if processes is None else tuple(_glob(word) for word in processes),
         users=None if users is None else frozenset(decode_name(os.fsencode(u)) for u in users),
+        exposures=None if exposures is None else parse_exposures(exposures),
+        directions=None if directions is None else parse_directions(directions),
         port_clauses=tuple(_port_clauses(ports, local_ports, remote_ports)),
         network_clauses=tuple(_network_clauses(addresses, local_addresses, remote_addresses)),
     )

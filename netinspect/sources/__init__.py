@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from netinspect.errors import UsageError, unknown_word
-from netinspect.model import Connection, Note, Query, State, Table
+from netinspect.model import Connection, Note, State, Table
+from netinspect.query import Query
 
 
 class Batch(Protocol):

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator
 
 from netinspect.errors import RefusedError
-from netinspect.model import Note, Protocol, Query, Table
+from netinspect.model import Note, Protocol, Table
+from netinspect.query import Query
 from netinspect.sources import Batch, Source
 
 # sock_diag has no handler for these on most kernels, and /proc/net tells all that it would.

@@ -15,13 +15,13 @@ from netinspect.model import (
     Note,
     Owner,
     OwnerStatus,
-    Query,
     State,
     Table,
     decode_name,
 )
 from netinspect.parse.address import ExposureOf
 from netinspect.parse.unix_diag import SOCKET_TYPES
+from netinspect.query import Query
 
 # psutil's name of each table that it has
 KINDS: dict[Table, str] = {

@@ -8,10 +8,11 @@ from collections.abc import Hashable, Iterator
 from typing import NamedTuple, TypeVar
 
 from netinspect.errors import RefusedError, SourceError
-from netinspect.model import Connection, Note, Query, State, Table
+from netinspect.model import Connection, Note, State, Table
 from netinspect.parse import proc_net, proc_unix
 from netinspect.parse.proc_net import INODE, InetRow
 from netinspect.parse.proc_unix import UnixRow
+from netinspect.query import Query
 from netinspect.sources import tally_records
 from netinspect.sources.names import UserNames
 

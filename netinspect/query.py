@@ -1,0 +1,272 @@
+"""What a source is asked: tables, states, and one condition on each socket.
+
+A condition is a tree of AllOf, AnyOf and Not over the tests below, which are those that a kernel
+may be able to make itself. Trees are made with `all_of`, `any_of` and `negation`, which leave out
+what does not matter, so that TRUE and FALSE stand alone or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple, TypeAlias, Union
+
+from msgspec import Struct
+
+from netinspect.model import STATES, Protocol, State, Table
+
+Side = Literal["local", "remote"]
+# Sockets of the others have no port that the record would tell.
+WITH_PORTS: frozenset[Protocol] = frozenset({"tcp", "udp", "udplite"})
+ALL_STATES = frozenset(STATES)
+
+
+class PortRange(NamedTuple):
+    """A test: the port of `side` lies between `low` and `high`, both included."""
+
+    side: Side
+    low: int
+    high: int
+
+
+class Network(NamedTuple):
+    """A test: the address of `side` lies in a network (a host is a network of full length).
+
+    `packed` is in network byte order, 4 bytes or 16. A 4-byte network also holds the v4-mapped
+    IPv6 addresses of its members, as in the kernel's own test (net/ipv4/inet_diag.c).
+    """
+
+    side: Side
+    packed: bytes
+    prefix_length: int
+    zone: str | None = None
+
+
+class States(Struct, frozen=True):
+    """A test: the socket is in one of these states."""
+
+    states: frozenset[State]
+
+
+class InTables(Struct, frozen=True):
+    """A test: the socket is of one of these protocols and families."""
+
+    tables: frozenset[Table]
+
+
+class Device(Struct, frozen=True):
+    """A test: the socket is bound to this device."""
+
+    name: str
+    index: int
+
+
+class Mark(Struct, frozen=True):
+    """A test: of the socket's mark (SO_MARK) the bits of `mask` are `value`."""
+
+    value: int
+    mask: int
+
+
+class Cgroup(Struct, frozen=True):
+    """A test: the socket was made in this cgroup, by its path in the cgroup2 file system."""
+
+    path: str
+
+
+class CgroupId(Struct, frozen=True):
+    """The same test as the kernel makes it: by the number of the cgroup."""
+
+    number: int
+
+
+class Autobound(Struct, frozen=True):
+    """A test: the kernel chose the local port."""
+
+
+class AllOf(Struct, frozen=True):
+    """All parts hold."""
+
+    parts: tuple[Condition, ...]
+
+
+class AnyOf(Struct, frozen=True):
+    """At least one part holds."""
+
+    parts: tuple[Condition, ...]
+
+
+class Not(Struct, frozen=True):
+    """The part does not hold."""
+
+    part: Condition
+
+
+# A leaf may be any value that can be hashed: the tests that only filters know are others.
+Leaf: TypeAlias = Union[PortRange, Network, Struct]
+Condition: TypeAlias = Union[AllOf, AnyOf, Not, Leaf]
+Substitute = Callable[[Leaf, bool], Condition]
+
+TRUE, FALSE = AllOf(()), AnyOf(())
+# What the record does not tell: only a kernel that makes the test can.
+UNTOLD = (Mark, Cgroup, CgroupId, Autobound)
+# What sock_diag alone tells of the sockets that have it.
+SOCK_DIAG_ONLY = (*UNTOLD, Device)
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """What a source is asked. It may answer with more than this; it never answers with less.
+
+    What of the condition is only known to the kernel (UNTOLD) it has to keep to, or refuse.
+    `is_extended` asks for what `--extended` shows as well.
+    """
+
+    tables: tuple[Table, ...]
+    states: frozenset[State] | None = None
+    condition: Condition = TRUE
+    is_extended: bool = False
+
+
+def all_of(parts: Iterable[Condition]) -> Condition:
+    """The condition that all these hold."""
+    flat = [p for part in parts for p in (part.parts if isinstance(part, AllOf) else (part,))]
+    if FALSE in flat:
+        return FALSE
+    flat = list(dict.fromkeys(flat))
+    return flat[0] if len(flat) == 1 else AllOf(tuple(flat))
+
+
+def any_of(parts: Iterable[Condition]) -> Condition:
+    """The condition that at least one of these holds."""
+    flat = [p for part in parts for p in (part.parts if isinstance(part, AnyOf) else (part,))]
+    if TRUE in flat:
+        return TRUE
+    flat = list(dict.fromkeys(flat))
+    return flat[0] if len(flat) == 1 else AnyOf(tuple(flat))
+
+
+def negation(condition: Condition) -> Condition:
+    """The condition that this one does not hold."""
+    if isinstance(condition, Not):
+        return condition.part
+    if condition in (TRUE, FALSE):
+        return FALSE if condition == TRUE else TRUE
+    return Not(condition)
+
+
+def conjuncts(condition: Condition) -> tuple[Condition, ...]:
+    """The parts that must all hold."""
+    return condition.parts if isinstance(condition, AllOf) else (condition,)
+
+
+def leaves(condition: Condition) -> Iterator[Leaf]:
+    """Every test in it, from left to right."""
+    if isinstance(condition, (AllOf, AnyOf)):
+        for part in condition.parts:
+            yield from leaves(part)
+    elif isinstance(condition, Not):
+        yield from leaves(condition.part)
+    else:
+        yield condition
+
+
+def substitute(condition: Condition, put: Substitute, *, upper: bool = True) -> Condition:
+    """The condition with `put(leaf, upper)` in the place of each leaf.
+
+    `upper` turns at each Not: what is put for it may hold more often than the leaf where it is
+    true, and less often where it is false; then the whole holds more often, never less.
+    """
+    if isinstance(condition, AllOf):
+        return all_of(substitute(part, put, upper=upper) for part in condition.parts)
+    if isinstance(condition, AnyOf):
+        return any_of(substitute(part, put, upper=upper) for part in condition.parts)
+    if isinstance(condition, Not):
+        return negation(substitute(condition.part, put, upper=not upper))
+    return put(condition, upper)
+
+
+def unknown(upper: bool) -> Condition:  # noqa: FBT001 it is handed on
+    """What to put for a leaf that cannot be tested."""
+    return TRUE if upper else FALSE
+
+
+def at_tables(condition: Condition, tables: Iterable[Table]) -> Condition:
+    """What is left of the condition for the sockets of these tables."""
+    wanted = frozenset(tables)
+    has_ports = any(table.protocol in WITH_PORTS for table in wanted)
+    is_inet = any(table.family in ("ipv4", "ipv6") for table in wanted)
+
+    def put(leaf: Leaf, _upper: bool) -> Condition:  # noqa: FBT001
+        if isinstance(leaf, InTables):
+            found = wanted & leaf.tables
+            return leaf if found and found != wanted else unknown(bool(found))
+        if isinstance(leaf, PortRange):
+            return leaf if has_ports else FALSE
+        if isinstance(leaf, (Network, *SOCK_DIAG_ONLY)):
+            return leaf if is_inet else FALSE
+        return leaf
+
+    return substitute(condition, put)
+
+
+def possible_states(condition: Condition, *, upper: bool = True) -> frozenset[State]:
+    """The states of which it may hold; with `upper` false those of which it always holds."""
+    if isinstance(condition, AllOf):
+        return ALL_STATES.intersection(*(possible_states(p, upper=upper) for p in condition.parts))
+    if isinstance(condition, AnyOf):
+        nothing: frozenset[State] = frozenset()
+        return nothing.union(*(possible_states(p, upper=upper) for p in condition.parts))
+    if isinstance(condition, Not):
+        return ALL_STATES - possible_states(condition.part, upper=not upper)
+    if isinstance(condition, States):
+        return condition.states
+    return ALL_STATES if upper else frozenset()
+
+
+# In these the kernel may keep the address of a former peer, while the record says that there is none.
+PEERLESS: frozenset[State] = frozenset({"LISTEN", "CLOSE", "UNCONN", "BOUND"})
+ANY_IPV6 = Network("local", bytes(16), 0)
+
+
+class KernelTest(NamedTuple):
+    """What a kernel is asked of some tables: the states, and a condition without States."""
+
+    states: frozenset[State] | None
+    condition: Condition
+
+
+def kernel_test(query: Query, tables: Iterable[Table]) -> KernelTest:
+    """The part of a query that a kernel can test itself, of these tables in one dump."""
+    if query.condition == TRUE:
+        return KernelTest(query.states, TRUE)
+    condition = at_tables(query.condition, tables)
+    states = (ALL_STATES if query.states is None else query.states) & possible_states(condition)
+    asked = None if states == ALL_STATES else states
+    return KernelTest(asked, kernel_bound(condition, states, upper=True))
+
+
+def kernel_bound(condition: Condition, states: frozenset[State], *, upper: bool) -> Condition:
+    """What of the condition the kernel can tell of sockets in these states.
+
+    With `upper` it holds wherever the condition does, without it nowhere else. Where both are the
+    same, the kernel decides alone.
+    """
+    has_peerless = bool(states & PEERLESS)
+
+    def put(leaf: Leaf, upper: bool) -> Condition:  # noqa: FBT001
+        if isinstance(leaf, States):
+            is_certain = states <= leaf.states or not states & leaf.states
+            return unknown(bool(states & leaf.states) if is_certain else upper)
+        if isinstance(leaf, InTables):  # of one protocol and family only, see `at_tables`
+            is_ipv6 = any(table.family == "ipv6" for table in leaf.tables)
+            return ANY_IPV6 if is_ipv6 else negation(ANY_IPV6)
+        if isinstance(leaf, (PortRange, Network)):
+            has_zone = isinstance(leaf, Network) and leaf.zone is not None
+            is_vague = has_zone or (leaf.side == "remote" and has_peerless)
+            return FALSE if is_vague and not upper else _without_zone(leaf)
+        return leaf if isinstance(leaf, SOCK_DIAG_ONLY) else unknown(upper)
+
+    return substitute(condition, put, upper=upper)
+
+
+def _without_zone(leaf: PortRange | Network) -> PortRange | Network:
+    return leaf._replace(zone=None) if isinstance(leaf, Network) else leaf
