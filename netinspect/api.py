@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import asdict
 
@@ -29,8 +29,8 @@ from netinspect.model import (
     decode_name,
 )
 from netinspect.owners import Owners, find_owners
-from netinspect.query import Query
-from netinspect.sources import Batch, candidates, tally_records
+from netinspect.query import Query, kernel_test
+from netinspect.sources import Batch, Source, candidates, tally_records
 from netinspect.sources.chain import Chain
 
 if TYPE_CHECKING:
@@ -51,6 +51,19 @@ POSSIBLE_STATES = {"tcp": TCP_STATES, "unix": UNIX_STATES}
 FEW_BATCHES = 8
 
 
+class Read(NamedTuple):
+    """What one query brings, and what its sockets are tested for."""
+
+    batches: Iterator[Batch]
+    test: Test | None
+    owner_test: Test | None
+
+    @property
+    def has_test(self) -> bool:
+        """Whether not all sockets pass."""
+        return self.test is not None or self.owner_test is not None
+
+
 class Listing:
     """Sockets while they are read: iterate over it once, for lists of records.
 
@@ -69,10 +82,13 @@ class Listing:
     ) -> None:
         self.selection = selection
         taken_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
-        has_direction = with_direction or selection.directions is not None
+        has_direction = with_direction or selection.needs_direction
         self._directions = _read_directions(selection, source) if has_direction else None
         self._chain = Chain(candidates(source))
-        self._batches = self._chain.open(selection.query())
+        self._reads = [
+            Read(self._chain.open(part.query()), part.socket_test(), part.owner_test())
+            for part in selection.expanded()
+        ]
         self.envelope = Envelope(
             host=decode_name(os.fsencode(socket.gethostname())),
             platform=sys.platform,
@@ -81,8 +97,7 @@ class Listing:
         )
         self._owners: Owners | None = None
         self._processes: Processes | None = None
-        self._owner_test = selection.owner_test()
-        self._with_owners = with_owners or self._owner_test is not None
+        self._with_owners = with_owners or any(read.owner_test for read in self._reads)
 
     @property
     def tables(self) -> list[Table]:
@@ -96,13 +111,22 @@ class Listing:
         notes = [looker.note() for looker in lookers if looker is not None]
         return (*self._chain.notes(), *(note for note in notes if note is not None))
 
+    @property
+    def looks_for_owners(self) -> bool:
+        """Whether the processes are searched for the sockets: no source told who holds them."""
+        return self._with_owners and not all(s.gives_owners for s in self._chain.used)
+
+    def source_of(self, table: Table) -> Source | None:
+        """The source that a table is read from; None when it cannot be read."""
+        return self._chain.source_of.get(table)
+
     def __iter__(self) -> Iterator[list[Connection]]:
-        scans = self._with_owners and not all(s.gives_owners for s in self._chain.used)
-        records = self._owned() if scans else self._tested()
-        return _matching(records, self._owner_test)
+        records = self._owned() if self.looks_for_owners else self._tested()
+        return records if len(self._reads) == 1 else _distinct(records)
 
     def _tested(self) -> Iterator[list[Connection]]:
-        return _matching(map(self._records, self._batches), self.selection.socket_test())
+        for batches, test, owner_test in self._reads:
+            yield from _matching(_matching(map(self._records, batches), test), owner_test)
 
     def _records(self, batch: Batch) -> list[Connection]:
         records = batch.records()
@@ -110,21 +134,26 @@ class Listing:
 
     def _owned(self) -> Iterator[list[Connection]]:
         """Read everything, and only then look for owners: what is there all along is found."""
-        batches = list(self._batches)
-        test = self.selection.socket_test()
+        reads = [(list(batches), test, owner_test) for batches, test, owner_test in self._reads]
         wanted: set[int] | None = None
-        if test or len(batches) <= FEW_BATCHES:
-            kept = list(_matching(map(self._records, batches), test))
-            wanted = {c.inode for connections in kept for c in connections if c.inode}
-            selected = iter(kept)
+        is_few = sum(len(batches) for batches, _, _ in reads) <= FEW_BATCHES
+        if is_few or any(test for _, test, _ in reads):
+            kept = [
+                (list(_matching(map(self._records, batches), test)), owner_test)
+                for batches, test, owner_test in reads
+            ]
+            wanted = {c.inode for lists, _ in kept for records in lists for c in records if c.inode}
+            selected = [(iter(lists), owner_test) for lists, owner_test in kept]
         else:
             # Left undecoded until the scan is done: the bytes take a quarter of the memory.
-            selected = map(self._records, batches)
-        if wanted is not None and not wanted:
-            yield from selected
-            return
-        self._owners = find_owners(wanted)
-        yield from map(self._owners.attach, selected)
+            selected = [
+                (map(self._records, batches), owner_test) for batches, _, owner_test in reads
+            ]
+        if wanted is None or wanted:
+            self._owners = find_owners(wanted)
+        for records, owner_test in selected:
+            owned = map(self._owners.attach, records) if self._owners else records
+            yield from _matching(owned, owner_test)
 
     def describe(self, connections: list[Connection]) -> list[Connection]:
         """The same sockets, with all that can be told of the processes that hold them."""
@@ -136,11 +165,12 @@ class Listing:
 
     def count(self) -> Counter[tuple[Table, State]]:
         """How many sockets of each table and state there are. Instead of an iteration."""
-        if self.selection.socket_test() or self._owner_test:
+        if len(self._reads) > 1 or any(read.has_test for read in self._reads):
             return tally_records(c for records in self for c in records)
         counts: Counter[tuple[Table, State]] = Counter()
-        for batch in self._batches:
-            counts.update(batch.tally())
+        for read in self._reads:
+            for batch in read.batches:
+                counts.update(batch.tally())
         return counts
 
 
@@ -163,6 +193,15 @@ def _read_directions(selection: Selection, source: str) -> Directions:
         except SourceError:
             del protocols[protocol]
     return Directions(listeners, protocols)
+
+
+def _distinct(batches: Iterable[list[Connection]]) -> Iterator[list[Connection]]:
+    """Without what two dumps brought: a socket that changed between them."""
+    seen: set[int | None] = set()
+    for connections in batches:
+        new = [c for c in connections if c.cookie is None or c.cookie not in seen]
+        seen.update(c.cookie for c in new)
+        yield new
 
 
 def _matching(batches: Iterable[list[Connection]], test: Test | None) -> Iterator[list[Connection]]:
@@ -190,6 +229,7 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     addresses: Iterable[str] | None = None,
     local_addresses: Iterable[str] | None = None,
     remote_addresses: Iterable[str] | None = None,
+    expression: str | None = None,
     source: str = "auto",
     owners: bool = True,
     extended: bool = False,
@@ -198,7 +238,8 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
 
     The words are those of the command line: `protocols=["tcp4"]`, `states=["time-wait"]`,
     `ports=[443, "8000-8100"]`, `remote_addresses=["10.0.0.0/8"]`. Without `protocols` TCP and UDP.
-    A single word or number may stand without its list. `extended` adds the direction, and to each
+    A single word or number may stand without its list. `expression` is in the language of ss and
+    more: `"state time-wait dport = :443"`. `extended` adds the direction, and to each
     owner all that can be told of the process.
 
     :raises UsageError: a word is not what its condition takes.
@@ -220,6 +261,7 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
         addresses=_words(addresses),
         local_addresses=_words(local_addresses),
         remote_addresses=_words(remote_addresses),
+        expression=expression,
     )
     listing = Listing(selection, source=source, with_owners=owners, with_direction=extended)
     batches = map(listing.describe, listing) if extended and owners else listing
@@ -312,6 +354,7 @@ def _arrange(tally: Tally, grouping: Grouping) -> tuple[list[Group], LeftOut]:
 
 def _is_shown_empty(table: Table, state: State, selection: Selection) -> bool:
     """A monitor needs the 0 of a state; not of one that was filtered out."""
-    asked = selection.query().states
+    query = selection.query()
+    asked = kernel_test(query, (table,)).states
     possible = POSSIBLE_STATES.get(table.protocol, DATAGRAM_STATES)
     return state in possible and (asked is None or state in asked)

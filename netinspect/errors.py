@@ -5,7 +5,7 @@ A message says where, what was expected, what was found and, when there is one, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class NetinspectError(Exception):
@@ -14,6 +14,31 @@ class NetinspectError(Exception):
 
 class UsageError(NetinspectError, ValueError):
     """The question cannot be asked: a port of 65536, a state that does not exist."""
+
+
+class ExpressionError(UsageError):
+    """A filter expression that cannot be read, and where in it the fault is.
+
+    :param start: index of the first character of the fault.
+    :param end: index behind its last; the same as `start` where something is missing.
+    """
+
+    def __init__(self, problem: str, expression: str, start: int, end: int) -> None:
+        self.problem = problem
+        self.expression = expression
+        self.start = start
+        self.end = end
+        super().__init__("\n".join((problem, *self.pointer(str, len))))
+
+    def pointer(self, escape: Callable[[str], str], width: Callable[[str], int]) -> tuple[str, str]:
+        """The expression, and below it `~~~^` under the fault.
+
+        :param escape: makes a text what is shown of it.
+        :param width: the columns that an escaped text takes.
+        """
+        before, fault = self.expression[: self.start], self.expression[self.start : self.end]
+        under = "~" * (width(escape(fault)) - 1) + "^"
+        return f"  {escape(self.expression)}", f"  {' ' * width(escape(before))}{under}"
 
 
 class ParseError(NetinspectError):
@@ -26,6 +51,10 @@ class SourceError(NetinspectError):
 
 class RefusedError(SourceError):
     """This source is not offered here (by permission or by the kernel); another one may be."""
+
+
+class UntestedError(RefusedError):
+    """This source cannot test a condition that nobody else can test for it."""
 
 
 def unknown_word(what: str, word: str, choices: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ what does not matter, so that TRUE and FALSE stand alone or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple, TypeAlias, Union
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -102,11 +102,12 @@ class Not(Struct, frozen=True):
 
 
 # A leaf may be any value that can be hashed: the tests that only filters know are others.
-Leaf: TypeAlias = Union[PortRange, Network, Struct]
-Condition: TypeAlias = Union[AllOf, AnyOf, Not, Leaf]
+Leaf: TypeAlias = PortRange | Network | Struct
+Condition: TypeAlias = AllOf | AnyOf | Not | Leaf
 Substitute = Callable[[Leaf, bool], Condition]
 
-TRUE, FALSE = AllOf(()), AnyOf(())
+TRUE: Condition = AllOf(())
+FALSE: Condition = AnyOf(())
 # What the record does not tell: only a kernel that makes the test can.
 UNTOLD = (Mark, Cgroup, CgroupId, Autobound)
 # What sock_diag alone tells of the sockets that have it.
@@ -184,9 +185,17 @@ def substitute(condition: Condition, put: Substitute, *, upper: bool = True) -> 
     return put(condition, upper)
 
 
-def unknown(upper: bool) -> Condition:  # noqa: FBT001 it is handed on
+def unknown(upper: bool) -> Condition:
     """What to put for a leaf that cannot be tested."""
     return TRUE if upper else FALSE
+
+
+def known_to_sources(condition: Condition) -> Condition:
+    """The condition, with what no source can test taken for met."""
+    known = (PortRange, Network, States, InTables, *SOCK_DIAG_ONLY)
+    return substitute(
+        condition, lambda leaf, upper: leaf if isinstance(leaf, known) else unknown(upper)
+    )
 
 
 def at_tables(condition: Condition, tables: Iterable[Table]) -> Condition:
@@ -195,7 +204,7 @@ def at_tables(condition: Condition, tables: Iterable[Table]) -> Condition:
     has_ports = any(table.protocol in WITH_PORTS for table in wanted)
     is_inet = any(table.family in ("ipv4", "ipv6") for table in wanted)
 
-    def put(leaf: Leaf, _upper: bool) -> Condition:  # noqa: FBT001
+    def put(leaf: Leaf, _upper: bool) -> Condition:
         if isinstance(leaf, InTables):
             found = wanted & leaf.tables
             return leaf if found and found != wanted else unknown(bool(found))
@@ -222,7 +231,7 @@ def possible_states(condition: Condition, *, upper: bool = True) -> frozenset[St
     return ALL_STATES if upper else frozenset()
 
 
-# In these the kernel may keep the address of a former peer, while the record says that there is none.
+# In these the kernel may keep the address of a former peer; the record says that there is none.
 PEERLESS: frozenset[State] = frozenset({"LISTEN", "CLOSE", "UNCONN", "BOUND"})
 ANY_IPV6 = Network("local", bytes(16), 0)
 
@@ -252,7 +261,7 @@ def kernel_bound(condition: Condition, states: frozenset[State], *, upper: bool)
     """
     has_peerless = bool(states & PEERLESS)
 
-    def put(leaf: Leaf, upper: bool) -> Condition:  # noqa: FBT001
+    def put(leaf: Leaf, upper: bool) -> Condition:
         if isinstance(leaf, States):
             is_certain = states <= leaf.states or not states & leaf.states
             return unknown(bool(states & leaf.states) if is_certain else upper)

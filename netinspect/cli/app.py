@@ -11,9 +11,11 @@ import click
 from netinspect import __version__
 from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.foreign_flags import check_foreign_flags
-from netinspect.cli.output import discard_output, flush_output, print_error, write
+from netinspect.cli.output import discard_output, flush_output, print_error, print_lines, write
 from netinspect.cli.sections import write_sections
-from netinspect.errors import NetinspectError, UsageError, unknown_word
+from netinspect.errors import ExpressionError, NetinspectError, UsageError, unknown_word
+from netinspect.filters.keywords import KEYWORDS, begins_expression
+from netinspect.render.escape import display_width, escape_part
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -38,6 +40,7 @@ EXAMPLES = """\
   netinspect -s time-wait --rport 443   what waits, of those to port 443
   netinspect --process nginx -o json    for a script
   netinspect summary                    how many, by state
+  netinspect dst 10.0.0.0/8 and not dport = :443
   netinspect summary --by process       how many, by process
 """
 
@@ -87,9 +90,16 @@ def with_command(args: list[str]) -> list[str]:
     """
     if not args or (args[0].startswith("-") and args[0] not in PRINTED_BY_CLICK):
         return [DEFAULT_COMMAND, *args]
-    if not args[0].startswith("-") and args[0] not in COMMANDS:
-        raise UsageError(unknown_word("command", args[0], COMMANDS))
-    return args
+    if args[0].startswith("-") or args[0] in COMMANDS:
+        return args
+    if begins_expression(args[0]):
+        return [DEFAULT_COMMAND, *args]
+    raise unknown_first_word(args[0])
+
+
+def unknown_first_word(word: str) -> UsageError:
+    """The error for a word that is no command and begins no expression."""
+    return UsageError(unknown_word("command or condition", word, (*COMMANDS, *KEYWORDS)))
 
 
 @click.command(
@@ -181,9 +191,13 @@ def _fail(error: Exception, status: ExitStatus) -> int:
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else PROGRAM
         message = f"{_usage_message(error)} (see {path} --help)"
+    elif isinstance(error, ExpressionError):
+        message = error.problem
     elif isinstance(error, OSError):
         message = f"cannot write the answer: {error.strerror}"
     else:
         message = str(error)
     print_error(message)
+    if isinstance(error, ExpressionError):
+        print_lines(error.pointer(escape_part, display_width))
     return status

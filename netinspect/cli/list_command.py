@@ -10,13 +10,15 @@ import click
 from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.options import (
     OUTPUT,
+    check_words,
     column_words,
+    complete_keywords,
     complete_words,
+    explain_plan,
     filter_options,
     format_options,
     option,
     output_of,
-    refuse_words,
     say_what_does_not_exist,
     selection_of,
 )
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print nothing; exit with 1 when nothing matches.",
 )
-@click.argument("words", nargs=-1, metavar="")
+@click.argument("words", nargs=-1, metavar="[EXPRESSION]", shell_complete=complete_keywords)
 def command(words: tuple[str, ...], **options: Any) -> int:
     """List sockets with their owners.
 
@@ -81,13 +83,15 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     Examples:
       netinspect -l --proto tcp
       netinspect -s close-wait --process java
+      netinspect state established and not dst 10.0.0.0/8
+      netinspect 'rtt > 100 or retrans > 20' --proto tcp
       netinspect --exposure any,public -o wide
       netinspect --direction inbound --columns local,remote,process
       netinspect --raddr 10.0.0.0/8 --sort -recv_q --limit 10
       netinspect -o csv --columns local_address,local_port,pid,process
     """
-    refuse_words(words)
-    selection = selection_of(options)
+    check_words(words)
+    selection = selection_of(options, words)
 
     from netinspect.api import Listing
     from netinspect.render.listing import render_listing
@@ -100,6 +104,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
         with_owners=with_owners,
         with_direction=shown.needs_direction and not options["quiet"],
     )
+    explain_plan(listing, is_wanted=options["explain_plan"])
     if options["quiet"]:
         return ExitStatus.DONE if any(listing) else ExitStatus.NO
     write(

@@ -9,11 +9,12 @@ import click
 
 from netinspect.cli.output import print_error
 from netinspect.cli.sections import SectionOption
-from netinspect.errors import UsageError, unknown_word
+from netinspect.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from netinspect.api import Listing
     from netinspect.filters.selection import Selection
     from netinspect.model import Family
 
@@ -36,6 +37,18 @@ def complete_words(words: Callable[[], tuple[str, ...]]) -> Completion:
         return [CompletionItem(before + comma + w) for w in words() if w.startswith(last)]
 
     return complete
+
+
+def complete_keywords(
+    _context: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the words with which the parts of an expression begin."""
+    from click.shell_completion import CompletionItem
+
+    from netinspect.filters.keywords import KEYWORDS
+
+    words = (*KEYWORDS, "and", "or", "not")
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 def _state_words() -> tuple[str, ...]:
@@ -164,6 +177,12 @@ FILTER_OPTIONS = (
         shell_complete=complete_words(_source_words),
     ),
     option(
+        FILTERS,
+        "--explain-plan",
+        is_flag=True,
+        help="Say on stderr what the kernel was asked, and what is tested here.",
+    ),
+    option(
         FILTERS, "-a", "ignored_all", is_flag=True, help="Accepted, does nothing: all is shown."
     ),
     option(
@@ -216,15 +235,15 @@ def output_of(options: dict[str, Any]) -> str:
     return "json"
 
 
-def selection_of(options: dict[str, Any]) -> Selection:
-    """The selection that the filter options describe.
+def selection_of(options: dict[str, Any], words: tuple[str, ...] = ()) -> Selection:
+    """The selection that the filter options and the words of an expression describe.
 
     :raises UsageError: a value is not what its option takes.
     """
     from netinspect.filters.selection import parse_pids, select
     from netinspect.filters.words import split_words
 
-    words = {name: split_words(options[name]) or None for name in WORD_OPTIONS}
+    values: dict[str, Any] = {n: split_words(options[n]) or None for n in WORD_OPTIONS}
     pids = split_words(options["pids"])
     families: list[Family] = []
     if options["ipv4"]:
@@ -232,10 +251,11 @@ def selection_of(options: dict[str, Any]) -> Selection:
     if options["ipv6"]:
         families.append("ipv6")
     return select(
-        **words,
+        **values,
         families=families or None,
         listening=options["listening"],
         pids=parse_pids(pids) if pids else None,
+        expression=" ".join(words) if words else None,
     )
 
 
@@ -255,19 +275,29 @@ WORD_OPTIONS = (
 )
 
 
-def refuse_words(words: tuple[str, ...]) -> None:
-    """A word that is no option: a command in the wrong place, or nothing that we know.
+def check_words(words: tuple[str, ...]) -> None:
+    """The words must begin an expression; a command may be in the wrong place.
 
-    :raises UsageError: there is one.
+    :raises UsageError: they do not.
     """
-    from netinspect.cli.app import COMMANDS
+    from netinspect.cli.app import COMMANDS, unknown_first_word
+    from netinspect.filters.keywords import begins_expression
 
-    if not words:
+    if not words or begins_expression(words[0]):
         return
     word = words[0]
     if word in COMMANDS:
         raise UsageError(f"{word!r}: a command comes before its options: netinspect {word} ...")
-    raise UsageError(unknown_word("command", word, COMMANDS))
+    raise unknown_first_word(word)
+
+
+def explain_plan(listing: Listing, *, is_wanted: bool) -> None:
+    """Say on stderr what was asked of whom, when that is wanted."""
+    if is_wanted:
+        from netinspect.cli.plan import plan_lines
+
+        for line in plan_lines(listing):
+            print_error(line)
 
 
 def say_what_does_not_exist(selection: Selection) -> None:

@@ -58,6 +58,17 @@ def print_error(message: str) -> None:
         return
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines on stderr that are escaped already."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
 def print_notes(notes: Iterable[Note]) -> None:
     """What makes the answer partial, a line each."""
     for note in notes:

@@ -8,12 +8,14 @@ import click
 
 from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.options import (
+    check_words,
+    complete_keywords,
     complete_words,
+    explain_plan,
     filter_options,
     format_options,
     option,
     output_of,
-    refuse_words,
     say_what_does_not_exist,
     selection_of,
 )
@@ -73,7 +75,7 @@ def _sort_words() -> tuple[str, ...]:
     help="Only the N groups that are the largest in what --sort sums up, or in count.",
 )
 @format_options(FORMATS)
-@click.argument("words", nargs=-1, metavar="")
+@click.argument("words", nargs=-1, metavar="[EXPRESSION]", shell_complete=complete_keywords)
 def command(words: tuple[str, ...], **options: Any) -> int:
     """Count sockets by protocol and state, or by what --by names.
 
@@ -83,17 +85,18 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     Examples:
       netinspect summary
       netinspect summary --rport 443 --json
+      netinspect summary 'dport = :443 and not dst 10.0.0.0/8'
       netinspect summary --by process,state --top 10
       netinspect summary -s time-wait --by remote_address,remote_port
     """
-    refuse_words(words)
-    selection = selection_of(options)
+    check_words(words)
+    selection = selection_of(options, words)
     grouping = _grouping(options)
     output = output_of(options)
     if grouping:
-        notes = _print_groups(selection, grouping, options["source"], output)
+        notes = _print_groups(selection, grouping, options, output)
     else:
-        notes = _print_counts(selection, options["source"], output)
+        notes = _print_counts(selection, options, output)
     print_notes(notes)
     say_what_does_not_exist(selection)
     return ExitStatus.DONE
@@ -118,26 +121,29 @@ def _grouping(options: dict[str, Any]) -> Grouping | None:
 
 
 def _print_groups(
-    selection: Selection, grouping: Grouping, source: str, output: str
+    selection: Selection, grouping: Grouping, options: dict[str, Any], output: str
 ) -> Iterable[Note]:
     from netinspect.api import Listing, group
     from netinspect.render.groups import render_groups
 
     listing = Listing(
         selection,
-        source=source,
+        source=options["source"],
         with_owners=grouping.needs_owners,
         with_direction=grouping.needs_direction,
     )
+    explain_plan(listing, is_wanted=options["explain_plan"])
     groups = group(listing, grouping)
     write(render_groups(groups, output, terminal_width=terminal_width()))
     return groups.notes
 
 
-def _print_counts(selection: Selection, source: str, output: str) -> Iterable[Note]:
+def _print_counts(selection: Selection, options: dict[str, Any], output: str) -> Iterable[Note]:
     from netinspect.api import Listing, summarize
     from netinspect.render.summary import render_summary
 
-    summary = summarize(Listing(selection, source=source, with_owners=False))
+    listing = Listing(selection, source=options["source"], with_owners=False)
+    explain_plan(listing, is_wanted=options["explain_plan"])
+    summary = summarize(listing)
     write(render_summary(summary, output))
     return summary.notes

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netinspect.errors import UsageError
 from netinspect.filters.ports import parse_ports
 from netinspect.filters.words import (
     DEFAULT_PROTOCOLS,
+    FAMILIES,
     parse_directions,
     parse_exposures,
     parse_states,
@@ -28,12 +30,24 @@ from netinspect.model import (
     Table,
     decode_name,
 )
-from netinspect.query import TRUE, Condition, Network, PortRange, Query, all_of, any_of
+from netinspect.query import (
+    TRUE,
+    Condition,
+    Network,
+    PortRange,
+    Query,
+    all_of,
+    any_of,
+    known_to_sources,
+    leaves,
+)
 
 Test = Callable[[Connection], bool]
 
 # As in ss: a datagram socket without a peer listens, a unix one does not.
 DATAGRAM_LISTENERS = ("udp", "udplite", "raw", "icmp")
+# Numbers of tcp_info that an expression can test
+TCP_INFO_KEYS = ("rtt_ms", "retransmits_total")
 LONGEST_PID = 10  # digits: it has 32 bits at most
 
 
@@ -50,6 +64,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     directions: frozenset[Direction] | None = None
     port_clauses: tuple[tuple[PortRange, ...], ...] = ()
     network_clauses: tuple[tuple[Network, ...], ...] = ()
+    expression: Condition = TRUE
 
     def query(self) -> Query:
         """What to ask the source: it tests these itself as far as it can."""
@@ -60,15 +75,46 @@ class Selection(Struct, frozen=True, kw_only=True):
             tables=self.tables,
             states=states,
             condition=self._condition(),
+            is_extended=any(
+                getattr(leaf, "key", None) in TCP_INFO_KEYS for leaf in leaves(self.expression)
+            ),
         )
 
     def _condition(self) -> Condition:
-        clauses = (*self.port_clauses, *self.network_clauses)
-        return all_of(any_of(clause) for clause in clauses) if clauses else TRUE
+        clauses: tuple[tuple[Condition, ...], ...] = (*self.port_clauses, *self.network_clauses)
+        condition = all_of(map(any_of, clauses)) if clauses else TRUE
+        return all_of((condition, known_to_sources(self.expression)))
+
+    def expanded(self) -> list[Selection]:
+        """Selections that together are this one, each to be asked and tested by itself.
+
+        There is one, unless what only the kernel can test stands beside what it cannot.
+
+        :raises UsageError: it would take too many.
+        """
+        if self.expression == TRUE:
+            return [self]
+        from netinspect.filters.expansion import expand
+
+        return [
+            replace(self, tables=tables, expression=expression)
+            for tables, expression in expand(self.tables, self.query().states, self.expression)
+        ]
+
+    @property
+    def needs_direction(self) -> bool:
+        """Whether a test needs the direction of a connection."""
+        keys = (getattr(leaf, "key", None) for leaf in leaves(self.expression))
+        return self.directions is not None or "direction" in keys
 
     def socket_test(self) -> Test | None:
         """The test of what the socket itself tells; None when everything passes."""
-        return _all_of([*self._state_tests(), *self._user_tests(), *self._place_tests()])
+        tests = [*self._state_tests(), *self._user_tests(), *self._place_tests()]
+        if self.expression != TRUE:
+            from netinspect.filters.expansion import socket_tests
+
+            tests += socket_tests(self.expression)
+        return _all_of(tests)
 
     def owner_test(self) -> Test | None:
         """The test of a socket that has its owners; None when everything passes."""
@@ -78,6 +124,10 @@ class Selection(Struct, frozen=True, kw_only=True):
             tests.append(lambda c: any(owner.pid in pids for owner in c.owners))
         if patterns is not None:
             tests.append(lambda c: any(_is_named(owner.process, patterns) for owner in c.owners))
+        if self.expression != TRUE:
+            from netinspect.filters.expansion import owner_tests
+
+            tests += owner_tests(self.expression)
         return _all_of(tests)
 
     def _state_tests(self) -> Iterable[Test]:
@@ -121,23 +171,40 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
     addresses: Iterable[str] | None = None,
     local_addresses: Iterable[str] | None = None,
     remote_addresses: Iterable[str] | None = None,
+    expression: str | None = None,
 ) -> Selection:
     """The selection that these words describe; None leaves a condition out.
 
     :raises UsageError: a word is not what its option takes.
     """
+    tables, condition = _tables(protocols, families), TRUE
+    if expression is not None:
+        from netinspect.filters.expansion import narrow
+        from netinspect.filters.expression import parse_expression
+
+        condition, named = parse_expression(expression)
+        if protocols is None:
+            wanted = FAMILIES if families is None else frozenset(families)
+            tables += tuple(t for t in named if t not in tables and t.family in wanted)
+        tables, condition = narrow(tables, condition)
     return Selection(
-        tables=tuple(parse_tables(DEFAULT_PROTOCOLS if protocols is None else protocols, families)),
+        tables=tables,
         states=None if states is None else parse_states(states),
         listening=listening,
         pids=None if pids is None else frozenset(pids),
-        processes=None if processes is None else tuple(_glob(word) for word in processes),
+        processes=None if processes is None else tuple(glob(word) for word in processes),
         users=None if users is None else frozenset(decode_name(os.fsencode(u)) for u in users),
         exposures=None if exposures is None else parse_exposures(exposures),
         directions=None if directions is None else parse_directions(directions),
         port_clauses=tuple(_port_clauses(ports, local_ports, remote_ports)),
         network_clauses=tuple(_network_clauses(addresses, local_addresses, remote_addresses)),
+        expression=condition,
     )
+
+
+def _tables(protocols: Iterable[str] | None, families: Iterable[str] | None) -> tuple[Table, ...]:
+    words = DEFAULT_PROTOCOLS if protocols is None else protocols
+    return tuple(parse_tables(words, families))
 
 
 def parse_pids(words: Iterable[str]) -> list[int]:
@@ -167,7 +234,7 @@ def _is_listening(connection: Connection) -> bool:
     )
 
 
-def _glob(word: str) -> re.Pattern[str]:
+def glob(word: str) -> re.Pattern[str]:
     """A pattern with `*`, `?` or `[` matches the whole name, any other word a part of it."""
     name = decode_name(os.fsencode(word))
     pattern = name if any(sign in name for sign in "*?[") else f"*{name}*"

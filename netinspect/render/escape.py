@@ -36,6 +36,11 @@ def escape_cell(text: str) -> str:
     return UNSAFE_IN_CELL.sub(_escape, text)
 
 
+def escape_part(text: str) -> str:
+    """The same of a part of a line, behind which more may stand: a blank at its end stays."""
+    return escape_cell(f"{text}|")[:-1]
+
+
 def escape_json(text: str) -> str:
     r"""Every unsafe character of a JSON text as `\uNNNN`: it stays the same JSON."""
     return UNSAFE_IN_JSON.sub(_escape_json, text)

@@ -5,13 +5,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
-from netinspect.errors import RefusedError
+from netinspect.errors import RefusedError, UntestedError
 from netinspect.model import Note, Protocol, Table
-from netinspect.query import Query
+from netinspect.query import SOCK_DIAG_ONLY, TRUE, Query, at_tables, leaves
 from netinspect.sources import Batch, Source
 
 # sock_diag has no handler for these on most kernels, and /proc/net tells all that it would.
 SILENT_FALLBACK: frozenset[Protocol] = frozenset({"raw", "icmp"})
+
+
+def _refusal_of_condition(name: str, table: Table, query: Query) -> UntestedError | None:
+    """Why a source cannot answer that asks no kernel, and does not tell the device either."""
+    tests = [
+        leaf
+        for leaf in leaves(at_tables(query.condition, (table,)))
+        if isinstance(leaf, SOCK_DIAG_ONLY)
+    ]
+    if not tests:
+        return None
+    from netinspect.parse.condition_text import leaf_text  # only an error needs it
+
+    texts = ", ".join(dict.fromkeys(map(leaf_text, tests)))
+    return UntestedError(f"{texts}: only sock_diag can test this, not {name}")
 
 
 class Chain:
@@ -21,6 +36,7 @@ class Chain:
         self._candidates = candidates
         self._made: list[Source] = []
         self.used: list[Source] = []
+        self.source_of: dict[Table, Source] = {}
         self.refused: dict[Table, RefusedError] = {}
         self._fallbacks: dict[str, RefusedError] = {}
 
@@ -37,20 +53,27 @@ class Chain:
 
     def _open_table(self, table: Table, query: Query) -> Iterator[Batch]:
         """The batches of one table, of which the first has been read."""
-        refusals = []
+        refusals: list[RefusedError] = []
         for source in self._sources():
             batches = source.read(table, query)
+            if query.condition != TRUE and source.name != "sock_diag":
+                untested = _refusal_of_condition(source.name, table, query)
+                if untested:
+                    refusals.append(untested)
+                    continue
             try:
                 first = list(itertools.islice(batches, 1))
             except RefusedError as refusal:
                 refusals.append(refusal)
                 continue
+            self.source_of[table] = source
             if source not in self.used:
                 self.used.append(source)
             if refusals and table.protocol not in SILENT_FALLBACK:
                 self._fallbacks.setdefault(source.name, refusals[0])
             return itertools.chain(first, batches)
-        self.refused[table] = refusals[0]
+        about_conditions = (r for r in refusals if isinstance(r, UntestedError))
+        self.refused[table] = next(about_conditions, refusals[0])
         return iter(())
 
     def _sources(self) -> Iterator[Source]:

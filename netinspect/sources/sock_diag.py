@@ -12,11 +12,13 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import NamedTuple
 
-from netinspect.errors import NetinspectError, RefusedError, SourceError
-from netinspect.model import Connection, Note, Protocol, Query, State, Table
+from netinspect.errors import NetinspectError, RefusedError, SourceError, UntestedError
+from netinspect.model import Connection, Note, Protocol, State, Table
 from netinspect.parse import inet_diag
-from netinspect.parse.inet_diag import Names, Seen
+from netinspect.parse.inet_records import Names
 from netinspect.parse.netlink import Reply, decode_reply
+from netinspect.parse.seen import Seen
+from netinspect.query import TRUE, Query, kernel_test
 from netinspect.sources import tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
 
@@ -38,6 +40,7 @@ class SockDiag:
 
     def __init__(self) -> None:
         self.notes: list[Note] = []
+        self.refusals: dict[tuple[Table, ...], str] = {}  # of conditions, by what was asked for
         self._names = Names(UserNames(), InterfaceNames())
         self._brought: tuple[int, Table] | None = None  # the other family of TCP, by query
 
@@ -50,32 +53,51 @@ class SockDiag:
         elif table.protocol not in inet_diag.IP_PROTOCOLS:
             raise RefusedError(f"sock_diag has no {table.protocol} sockets")
         elif table.protocol != "tcp" or not {TCP4, TCP6} <= set(query.tables):
-            yield from self._read_inet(table, partial(inet_diag.encode_request, table, query))
+            encode = partial(inet_diag.encode_request, table)
+            yield from self._read_inet((table,), query, encode)
         elif self._brought == (id(query), table):
             self._brought = None
         else:
-            for batch in self._read_inet(table, partial(inet_diag.encode_tcp_request, query)):
+            for batch in self._read_inet((TCP4, TCP6), query, inet_diag.encode_tcp_request):
                 self._brought = (id(query), TCP6 if table == TCP4 else TCP4)  # not refused
                 yield batch
 
-    def _read_inet(self, table: Table, encode: Callable[..., bytes]) -> Iterator[InetBatch]:
+    def _read_inet(
+        self, tables: tuple[Table, ...], query: Query, encode: Callable[..., bytes]
+    ) -> Iterator[InetBatch]:
         seen = Seen()
-        for reply in _dump_helped(encode(with_clauses=True), encode(with_clauses=False)):
-            yield InetBatch(reply, table.protocol, self._names, seen)
+        if query.condition == TRUE:
+            replies = dump(encode(query, with_condition=False))
+        else:
+            replies = self._ask_with_condition(tables, query, encode)
+        for reply in replies:
+            yield InetBatch(reply, tables[0].protocol, self._names, seen)
 
+    def _ask_with_condition(
+        self, tables: tuple[Table, ...], query: Query, encode: Callable[..., bytes]
+    ) -> Iterator[Reply]:
+        """All replies; to a request without condition where the kernel does not know a test."""
+        from netinspect.sources.conditions import for_kernel, why_not
 
-def _dump_helped(request: bytes, plain_request: bytes) -> Iterator[Reply]:
-    """All replies; to the plain request where the kernel does not know a test of the other."""
-    replies = dump(request)
-    try:
-        first = next(replies)
-    except RefusedError:
-        if request == plain_request:
-            raise
-        yield from dump(plain_request)
-    else:
-        yield first
-        yield from replies
+        condition = kernel_test(query, tables).condition
+        asked = for_kernel(query)
+        request, plain = (encode(asked, with_condition=is_with) for is_with in (True, False))
+        refusal = "that is too long for it" if request == plain and condition != TRUE else None
+        replies = dump(request)
+        try:
+            first = next(replies)
+        except RefusedError as error:
+            if request == plain:
+                raise
+            refusal = str(error)
+        if refusal is None:
+            yield first
+            yield from replies
+            return
+        self.refusals[tables] = refusal
+        if problem := why_not(condition, refusal):
+            raise UntestedError(problem)
+        yield from dump(plain)
 
 
 class InetBatch(NamedTuple):

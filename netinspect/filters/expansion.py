@@ -1,0 +1,104 @@
+"""An expression taken apart: what the kernel tests, what the socket tells, what its owners tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from netinspect.errors import UsageError
+from netinspect.filters.selection import Test
+from netinspect.filters.terms import OWNER_TERMS, test_of
+from netinspect.model import State, Table
+from netinspect.query import (
+    ALL_STATES,
+    FALSE,
+    TRUE,
+    UNTOLD,
+    Condition,
+    Leaf,
+    all_of,
+    at_tables,
+    conjuncts,
+    kernel_bound,
+    leaves,
+    negation,
+    possible_states,
+    substitute,
+    unknown,
+)
+
+Tables = tuple[Table, ...]
+MOST_UNTOLD = 4  # each doubles the dumps
+
+
+def narrow(tables: Iterable[Table], condition: Condition) -> tuple[Tables, Condition]:
+    """The tables that can have what meets the condition, and what is left of it for them."""
+    possible = tuple(table for table in tables if at_tables(condition, (table,)) != FALSE)
+    return possible, at_tables(condition, possible)
+
+
+def expand(
+    tables: Tables, states: frozenset[State] | None, condition: Condition
+) -> Iterator[tuple[Tables, Condition]]:
+    """Tables and conditions of which each part is decided by the kernel alone or by us alone.
+
+    What only the kernel can tell, inside a part that it cannot decide, is asked for both ways:
+    once as met, once as not (Shannon's expansion), and is a constant in that part then.
+    """
+    parts = conjuncts(condition)
+    decided = [part for part in parts if _is_decided(part, tables, states, condition)]
+    others = all_of(part for part in parts if part not in decided)
+    untold = list(dict.fromkeys(leaf for leaf in leaves(others) if isinstance(leaf, UNTOLD)))
+    if not untold:
+        yield tables, condition
+        return
+    if len(untold) > MOST_UNTOLD:
+        raise UsageError(
+            f"the expression has {len(untold)} conditions beside others that only the kernel can "
+            f"test (fwmark, cgroup, autobound), and may have {MOST_UNTOLD}"
+        )
+    for values in product((True, False), repeat=len(untold)):
+        met = dict(zip(untold, values, strict=True))
+        rest = substitute(others, lambda leaf, _, met=met: _constant(leaf, met))  # type: ignore[misc]
+        asked = (leaf if is_met else negation(leaf) for leaf, is_met in met.items())
+        possible, whole = narrow(tables, all_of((*decided, rest, *asked)))
+        if possible:
+            yield possible, whole
+
+
+def _constant(leaf: Leaf, met: dict[Leaf, bool]) -> Condition:
+    return unknown(met[leaf]) if leaf in met else leaf
+
+
+def _is_decided(
+    part: Condition, tables: Tables, states: frozenset[State] | None, whole: Condition
+) -> bool:
+    """Whether the kernel alone can say of all sockets of these tables whether the part holds."""
+    for table in tables:
+        asked = (ALL_STATES if states is None else states) & possible_states(
+            at_tables(whole, (table,))
+        )
+        left = at_tables(part, (table,))
+        if kernel_bound(left, asked, upper=True) != kernel_bound(left, asked, upper=False):
+            return False
+    return True
+
+
+def socket_tests(condition: Condition) -> Iterator[Test]:
+    """Tests of what the socket tells, for each part; a part that has more to it may pass."""
+    for part in conjuncts(condition):
+        if not any(isinstance(leaf, UNTOLD) for leaf in leaves(part)):
+            told = substitute(part, _without_owner)
+            if told != TRUE:
+                yield test_of(told)
+
+
+def _without_owner(leaf: Leaf, upper: bool) -> Condition:
+    return unknown(upper) if isinstance(leaf, OWNER_TERMS) else leaf
+
+
+def owner_tests(condition: Condition) -> Iterator[Test]:
+    """Tests of sockets that have their owners, of the parts that need them."""
+    for part in conjuncts(condition):
+        if any(isinstance(leaf, OWNER_TERMS) for leaf in leaves(part)):
+            yield test_of(part)
