@@ -29,7 +29,7 @@ from netinspect.model import (
     decode_name,
 )
 from netinspect.owners import Owners, find_owners
-from netinspect.query import Query, kernel_test
+from netinspect.query import Query, at_tables, possible_states
 from netinspect.sources import Batch, Source, candidates, tally_records
 from netinspect.sources.chain import Chain
 
@@ -354,7 +354,7 @@ def _arrange(tally: Tally, grouping: Grouping) -> tuple[list[Group], LeftOut]:
 
 def _is_shown_empty(table: Table, state: State, selection: Selection) -> bool:
     """A monitor needs the 0 of a state; not of one that was filtered out."""
-    query = selection.query()
-    asked = kernel_test(query, (table,)).states
+    asked = selection.query().states
+    told = possible_states(at_tables(selection.expression, (table,)))
     possible = POSSIBLE_STATES.get(table.protocol, DATAGRAM_STATES)
-    return state in possible and (asked is None or state in asked)
+    return state in possible & told and (asked is None or state in asked)

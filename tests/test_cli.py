@@ -22,6 +22,7 @@ import pytest
 from netinspect import __version__
 from netinspect.cli.app import COMMANDS, program
 from netinspect.cli.foreign_flags import TEACH_P
+from netinspect.filters.keywords import KEYWORDS
 from netinspect.filters.words import GROUPS, PROTOCOL_WORDS, STATE_WORDS
 from netinspect.grouping.keys import KEY_WORDS
 from netinspect.render.columns import COLUMNS, KEYS
@@ -171,6 +172,8 @@ class TestFilterOptions:
             ("-a", {*TCP, "udp", "udp6"}),
             ("-n", {*TCP, "udp", "udp6"}),
             ("-an -4 -l", {"listener", "udp"}),
+            ("sport = :{listener}", {"listener", "server"}),
+            ("--explain-plan dport=:{listener}", {"client"}),
         ],
     )
     def test_list(self, held: Held, args: str, expected: set[str]) -> None:
@@ -513,6 +516,7 @@ def test_letters_of_protocols(args: str, message: str) -> None:
     assert refusal(*args.split()) == message
 
 
+FIRST_WORDS = ", ".join((*COMMANDS, *KEYWORDS))
 SEE_LIST = "(see netinspect list --help)"
 EXPECTED_PORT = (
     "expected a number from 0 to 65535, a range such as 8000-8100, or the name of a service"
@@ -532,11 +536,11 @@ SEE_COMPLETION = "(see netinspect completion --help)"
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("sumary", "unknown command 'sumary'; did you mean summary?"),
-        ("lst -l", "unknown command 'lst'; did you mean list?"),
-        ("zzz", "unknown command 'zzz'; expected one of list, summary, schema, completion"),
+        ("sumary", "unknown command or condition 'sumary'; did you mean summary?"),
+        ("lst -l", "unknown command or condition 'lst'; did you mean list?"),
+        ("zzz", f"unknown command or condition 'zzz'; expected one of {FIRST_WORDS}"),
         ("-l list", "'list': a command comes before its options: netinspect list ..."),
-        ("list sumary", "unknown command 'sumary'; did you mean summary?"),
+        ("list sumary", "unknown command or condition 'sumary'; did you mean summary?"),
         ("-s tmie-wait", "unknown state 'tmie-wait'; did you mean time-wait?"),
         ("-s listen,establshed", "unknown state 'establshed'; did you mean established?"),
         (
@@ -562,7 +566,7 @@ SEE_COMPLETION = "(see netinspect completion --help)"
         ("-o csv --json", "-o csv and --json are two formats: leave one of them out"),
         ("-o table --json", "-o table and --json are two formats: leave one of them out"),
         ("summary -o csv --json", "-o csv and --json are two formats: leave one of them out"),
-        ("help sumary", "unknown command 'sumary'; did you mean summary?"),
+        ("help sumary", "unknown command or condition 'sumary'; did you mean summary?"),
         ("--zzzzzz", f"unknown option '--zzzzzz' {SEE_LIST}"),
         ("-Z", f"unknown option '-Z' {SEE_LIST}"),
         ("summary --limit 3", f"unknown option '--limit' {SEE_SUMMARY}"),

@@ -7,7 +7,7 @@ from itertools import product
 
 from netinspect.errors import UsageError
 from netinspect.filters.selection import Test
-from netinspect.filters.terms import OWNER_TERMS, test_of
+from netinspect.filters.terms import OWNER_TERMS, predicate
 from netinspect.model import State, Table
 from netinspect.query import (
     ALL_STATES,
@@ -90,7 +90,7 @@ def socket_tests(condition: Condition) -> Iterator[Test]:
         if not any(isinstance(leaf, UNTOLD) for leaf in leaves(part)):
             told = substitute(part, _without_owner)
             if told != TRUE:
-                yield test_of(told)
+                yield predicate(told)
 
 
 def _without_owner(leaf: Leaf, upper: bool) -> Condition:
@@ -101,4 +101,4 @@ def owner_tests(condition: Condition) -> Iterator[Test]:
     """Tests of sockets that have their owners, of the parts that need them."""
     for part in conjuncts(condition):
         if any(isinstance(leaf, OWNER_TERMS) for leaf in leaves(part)):
-            yield test_of(part)
+            yield predicate(part)

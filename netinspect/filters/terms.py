@@ -90,16 +90,16 @@ OWNER_TERMS = (Pid, ProcessNamed)
 AUTOBOUND_PATH = re.compile(r"@[0-9a-f]{5}\Z")
 
 
-def test_of(condition: Condition) -> Test:
+def predicate(condition: Condition) -> Test:
     """The function that tests a record."""
     if isinstance(condition, AllOf):
-        every = [test_of(part) for part in condition.parts]
+        every = [predicate(part) for part in condition.parts]
         return lambda c: all(test(c) for test in every)
     if isinstance(condition, AnyOf):
-        some = [test_of(part) for part in condition.parts]
+        some = [predicate(part) for part in condition.parts]
         return lambda c: any(test(c) for test in some)
     if isinstance(condition, Not):
-        test = test_of(condition.part)
+        test = predicate(condition.part)
         return lambda c: not test(c)
     return TESTS[type(condition)](condition)
 

@@ -1,0 +1,209 @@
+"""What an expression selects with the kernel's help is what testing everything here selects."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netinspect.api import Listing, snapshot
+from netinspect.filters.expression import parse_expression
+from netinspect.filters.selection import select
+from netinspect.filters.terms import predicate
+from netinspect.model import Connection, Table
+from netinspect.query import (
+    AllOf,
+    AnyOf,
+    Autobound,
+    Condition,
+    Mark,
+    Not,
+    at_tables,
+)
+from tests.namespace import private_network, why_not
+from tests.sockets import open_zoo
+from tests.test_live_filters import ADDRESSES, add_connection, add_mapped, key, keys
+from tests.zoo import Zoo
+
+pytestmark = pytest.mark.live
+
+PROTOCOLS = ("tcp", "udp", "udplite", "raw", "icmp", "unix")
+SO_MARK = 36  # asm-generic/socket.h
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _crowd() -> Iterator[None]:
+    """Sockets in every state, some of them marked."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with private_network(), open_zoo() as zoo:
+        for number in range(20):
+            add_connection(zoo, f"127.0.0.{number % 16}", number)
+            add_mapped(zoo, f"127.0.0.{number % 16}")
+        add_marked(zoo)
+        yield
+        ports.cache_clear()
+        marks.cache_clear()
+
+
+def add_marked(zoo: Zoo) -> None:
+    for mark in (1, 2, 3, 0x103):
+        sock = zoo.bind(("127.0.0.1", 0))
+        sock.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+        sock.listen()
+        datagram = zoo.bind(("::1", 0), socket.SOCK_DGRAM)
+        datagram.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+
+
+def listed(expression: str, protocols: tuple[str, ...]) -> list[Connection]:
+    selection = select(protocols=protocols, expression=expression)
+    return [c for records in Listing(selection, with_owners=False) for c in records]
+
+
+@cache
+def ports() -> list[str]:
+    found = snapshot(protocols=PROTOCOLS, owners=False).connections
+    numbers = {port for c in found for port in (c.local_port, c.remote_port) if port is not None}
+    return [str(port) for port in sorted({0, 1, 65535, *numbers})]
+
+
+@cache
+def marks() -> dict[Hashable, set[str]]:
+    """Which of the tests that only the kernel makes hold for a socket: each asked alone."""
+    met: dict[Hashable, set[str]] = {}
+    for text in KERNEL_ONLY:
+        for c in listed(text, ("tcp", "udp")):
+            met.setdefault((c.protocol, c.family, c.cookie), set()).add(text)
+    return met
+
+
+KERNEL_ONLY = ("fwmark = 0x1", "fwmark = 0x1/0x3", "fwmark = 0x0", "autobound")
+
+
+def holds(condition: Condition, connection: Connection) -> bool:
+    """A direct evaluation, with what the kernel says of a socket when asked for one thing."""
+    if isinstance(condition, AllOf):
+        return all(holds(part, connection) for part in condition.parts)
+    if isinstance(condition, AnyOf):
+        return any(holds(part, connection) for part in condition.parts)
+    if isinstance(condition, Not):
+        return not holds(condition.part, connection)
+    if isinstance(condition, (Mark, Autobound)):
+        name = next(text for text in KERNEL_ONLY if of_text(text) == condition)
+        identity = (connection.protocol, connection.family, connection.cookie)
+        return name in marks().get(identity, ())
+    return predicate(condition)(connection)
+
+
+def of_text(text: str) -> Condition:
+    return at_tables(parse_expression(text).condition, [Table("tcp", "ipv4")])
+
+
+def expected(text: str, connections: Iterable[Connection]) -> set[Hashable]:
+    condition = parse_expression(text).condition
+    return keys(
+        c for c in connections if holds(at_tables(condition, [Table(c.protocol, c.family)]), c)
+    )
+
+
+COMPARISON = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+PORT = st.deferred(lambda: st.sampled_from(ports()))
+HOSTS = [a for a in ADDRESSES if "%" not in a or a.endswith("lo")]
+TERMS = st.one_of(
+    st.builds("{} {} :{}".format, st.sampled_from(["sport", "dport"]), COMPARISON, PORT),
+    st.builds(
+        "{} {} {}".format,
+        st.sampled_from(["src", "dst"]),
+        st.sampled_from(["=", "!="]),
+        st.sampled_from([f"[{a}]" if ":" in a else a for a in HOSTS]),
+    ),
+    st.builds(
+        "state {}".format,
+        st.sampled_from(["established", "listen", "connected", "time-wait", "unconn", "bound"]),
+    ),
+    st.builds(
+        "proto {} {}".format,
+        st.sampled_from(["=", "!="]),
+        st.sampled_from(["tcp", "udp", "tcp6", "tcp4", "udp6"]),
+    ),
+    st.sampled_from(
+        ["dev = lo", "dev != lo", "uid = 65534", "user != root", "inode > 0", "src inet:*:*"]
+    ),
+    st.sampled_from(["recv_q > 0", "send_q >= 1k", "exposure = any", "src unix:*dgram*"]),
+)
+WITH_KERNEL = st.one_of(TERMS, st.sampled_from(KERNEL_ONLY))
+
+
+def trees(terms: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.recursive(
+        terms,
+        lambda parts: st.one_of(
+            st.lists(parts, min_size=2, max_size=4).map(lambda p: f"( {' and '.join(p)} )"),
+            st.lists(parts, min_size=2, max_size=4).map(lambda p: f"( {' or '.join(p)} )"),
+            parts.map("not {}".format),
+        ),
+        max_leaves=8,
+    )
+
+
+def steady(
+    look: Callable[[], list[Connection]], protocols: tuple[str, ...]
+) -> tuple[list[Connection], list[Connection]]:
+    """All sockets, and what was seen while they stayed as they are."""
+    for _ in range(20):
+        before = everything(protocols)
+        seen = look()
+        if keys(before) == keys(everything(protocols)):
+            return before, seen
+    raise AssertionError("the table changes all the time")
+
+
+def everything(protocols: tuple[str, ...]) -> list[Connection]:
+    return list(snapshot(protocols=protocols, owners=False).connections)
+
+
+def check(text: str, protocols: tuple[str, ...]) -> None:
+    connections, found = steady(lambda: listed(text, protocols), protocols)
+    counted = Counter(map(key, found))
+    # sockets without cookie: icmp, and raw from /proc
+    assert {k for k in counted if k[2] is not None} == {  # type: ignore[index]
+        k
+        for k in expected(text, connections)
+        if k[2] is not None  # type: ignore[index]
+    }
+    assert all(count == 1 for k, count in counted.items() if k[2] is not None)  # type: ignore[index]
+
+
+@settings(max_examples=150)
+@given(trees(TERMS))
+def test_an_expression_selects_what_testing_everything_selects(text: str) -> None:
+    protocols = ("tcp", "udp", "udplite") if "dev" in text else PROTOCOLS
+    check(text, protocols)
+
+
+@settings(max_examples=100)
+@given(trees(WITH_KERNEL))
+def test_what_only_the_kernel_can_test_may_stand_anywhere(text: str) -> None:
+    check(text, ("tcp", "udp"))
+
+
+def test_owners_in_an_expression() -> None:
+    me = os.getpid()
+    texts = [
+        f"pid = {me} and sport >= 1",
+        f"pid != {me}",
+        f"( pid = {me} and state listen ) or state time-wait",
+        f"autobound and not pid = {me}",
+        f"( autobound or pid = {me} ) and proto = tcp",
+    ]
+    for text in texts:
+        shown = snapshot(protocols=("tcp", "udp")).connections
+        found = snapshot(protocols=("tcp", "udp"), expression=text).connections
+        assert keys(found) == expected(text, shown), text
+        assert found, text
