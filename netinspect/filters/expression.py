@@ -106,7 +106,7 @@ class _Parser:
             else:
                 states = (ALL_STATES if states is None else states) - found
             count += 1
-        joined = LOGIC.get((self.token.reserved or "") if self.token else "")
+        joined = LOGIC.get(self.token.reserved or "") if self.token and count else None
         if joined and count == 1:  # `state listening or sport = 22`: a test after all
             self.place = 0
             return None
