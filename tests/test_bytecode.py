@@ -101,11 +101,11 @@ def other_holds(operation: int, code: bytes, offset: int, entry: Entry) -> bool:
     if operation == AUTO:
         return entry.is_autobound
     if operation == DEV_COND:
-        return struct.unpack_from("=I", code, offset)[0] == entry.device
+        return bool(struct.unpack_from("=I", code, offset)[0] == entry.device)
     if operation == CGROUP_COND:
-        return struct.unpack_from("=Q", code, offset)[0] == entry.cgroup
+        return bool(struct.unpack_from("=Q", code, offset)[0] == entry.cgroup)
     mark, mask = struct.unpack_from("=II", code, offset)
-    return (entry.mark & mask) == mark
+    return bool((entry.mark & mask) == mark)
 
 
 def bits(packed: bytes, count: int) -> str:

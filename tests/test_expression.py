@@ -80,8 +80,10 @@ MESSAGES = [
     ("dst ::1:http", "write [::1]:http for an address and a port"),
     (
         "dst example.com",
-        "'example.com' is no address, and names are not looked up; give its address, as "
-        "10.0.0.1, 10.0.0.0/8, ::1 or [::1]:443",
+        (
+            "'example.com' is no address, and names are not looked up; give its address, as "
+            "10.0.0.1, 10.0.0.0/8, ::1 or [::1]:443"
+        ),
     ),
     ("state estblished", "unknown state 'estblished'; did you mean established?"),
     ("sprot = 1", "unknown condition 'sprot'; did you mean sport?"),
@@ -93,15 +95,19 @@ MESSAGES = [
     ("src 'a", "this ' is not closed"),
     (
         "sport = 1 or sport = 2 and dport = 3",
-        "'and' and 'or' side by side: ss reads them from left to right, while its manual says "
-        "that 'and' goes first; write ( sport = 1 or sport = 2 ) and dport = 3, or "
-        "sport = 1 or ( sport = 2 and dport = 3 )",
+        (
+            "'and' and 'or' side by side: ss reads them from left to right, while its manual says "
+            "that 'and' goes first; write ( sport = 1 or sport = 2 ) and dport = 3, or "
+            "sport = 1 or ( sport = 2 and dport = 3 )"
+        ),
     ),
     (
         "sport = 1 or sport = 2 dport = 3",
-        "'and' and 'or' side by side (the 'and' is not written): ss reads them from left to "
-        "right, while its manual says that 'and' goes first; write ( sport = 1 or sport = 2 ) "
-        "and dport = 3, or sport = 1 or ( sport = 2 and dport = 3 )",
+        (
+            "'and' and 'or' side by side (the 'and' is not written): ss reads them from left to "
+            "right, while its manual says that 'and' goes first; write ( sport = 1 or sport = 2 ) "
+            "and dport = 3, or sport = 1 or ( sport = 2 and dport = 3 )"
+        ),
     ),
 ]
 
