@@ -84,5 +84,6 @@ def why_not(condition: Condition, reason: str) -> str | None:
     from netinspect.parse.condition_text import leaf_text  # only an error needs it
 
     texts = ", ".join(dict.fromkeys(leaf_text(leaf) for leaf in tests))
-    hint = NEEDS_ROOT if any(isinstance(leaf, Mark) for leaf in tests) else ""
+    is_denied = "EPERM" in reason and any(isinstance(leaf, Mark) for leaf in tests)
+    hint = NEEDS_ROOT if is_denied else ""
     return f"{texts}: only the kernel can test this, and {reason}{hint}"
