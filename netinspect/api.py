@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec.structs import asdict
+from msgspec import UNSET
+from msgspec.structs import asdict, replace
 
 from netinspect.errors import SourceError
 from netinspect.filters.selection import Selection, Test, parse_pids, select
@@ -79,14 +80,16 @@ class Listing:
         source: str = "auto",
         with_owners: bool = True,
         with_direction: bool = False,
+        is_extended: bool = False,
     ) -> None:
         self.selection = selection
         taken_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
         has_direction = with_direction or selection.needs_direction
         self._directions = _read_directions(selection, source) if has_direction else None
         self._chain = Chain(candidates(source))
+        self._is_extended = is_extended
         self._reads = [
-            Read(self._chain.open(part.query()), part.socket_test(), part.owner_test())
+            Read(self._open(part), part.socket_test(), part.owner_test())
             for part in selection.expanded()
         ]
         self.envelope = Envelope(
@@ -122,7 +125,13 @@ class Listing:
 
     def __iter__(self) -> Iterator[list[Connection]]:
         records = self._owned() if self.looks_for_owners else self._tested()
+        if self.selection.query().is_extended and not self._is_extended:
+            records = map(_without_extended, records)
         return records if len(self._reads) == 1 else _distinct(records)
+
+    def _open(self, part: Selection) -> Iterator[Batch]:
+        query = part.query()
+        return self._chain.open(replace(query, is_extended=True) if self._is_extended else query)
 
     def _tested(self) -> Iterator[list[Connection]]:
         for batches, test, owner_test in self._reads:
@@ -195,6 +204,11 @@ def _read_directions(selection: Selection, source: str) -> Directions:
     return Directions(listeners, protocols)
 
 
+def _without_extended(connections: list[Connection]) -> list[Connection]:
+    """Without what a test needed and nobody wants to see."""
+    return [replace(c, tcp_info=UNSET, memory=UNSET, options=UNSET) for c in connections]
+
+
 def _distinct(batches: Iterable[list[Connection]]) -> Iterator[list[Connection]]:
     """Without what two dumps brought: a socket that changed between them."""
     seen: set[int | None] = set()
@@ -239,8 +253,8 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     The words are those of the command line: `protocols=["tcp4"]`, `states=["time-wait"]`,
     `ports=[443, "8000-8100"]`, `remote_addresses=["10.0.0.0/8"]`. Without `protocols` TCP and UDP.
     A single word or number may stand without its list. `expression` is in the language of ss and
-    more: `"state time-wait dport = :443"`. `extended` adds the direction, and to each
-    owner all that can be told of the process.
+    more: `"state time-wait dport = :443"`. `extended` adds tcp_info, memory, options
+    and the direction, and to each owner all that can be told of the process.
 
     :raises UsageError: a word is not what its condition takes.
     :raises SourceError: the sockets cannot be read.
@@ -263,7 +277,13 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
         remote_addresses=_words(remote_addresses),
         expression=expression,
     )
-    listing = Listing(selection, source=source, with_owners=owners, with_direction=extended)
+    listing = Listing(
+        selection,
+        source=source,
+        with_owners=owners,
+        with_direction=extended,
+        is_extended=extended,
+    )
     batches = map(listing.describe, listing) if extended and owners else listing
     connections = tuple(c for records in batches for c in records)
     return Snapshot(**asdict(listing.envelope), connections=connections, notes=listing.notes)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Annotated, Literal, NamedTuple, get_args
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from netinspect.extended import Memory, Options, TcpInfo
 
 SCHEMA_VERSION = 1
 
@@ -53,6 +55,8 @@ SocketType = Literal["stream", "dgram", "seqpacket", "raw", "rdm"]
 OwnerStatus = Literal["known", "hidden", "none", "not_found", "not_requested", "unsupported"]
 TimerKind = Literal["retransmit", "keepalive", "time_wait", "zero_window"]
 Exposure = Literal["loopback", "link", "private", "public", "any"]
+Direction = Literal["inbound", "outbound", "unknown"]
+Runtime = Literal["docker", "podman", "containerd", "cri-o", "kubernetes", "lxc", "systemd-nspawn"]
 
 
 class Table(NamedTuple):
@@ -70,12 +74,52 @@ class Timer(Struct, frozen=True, gc=False):
     retransmits: Annotated[int, Meta(description="times it has fired without an answer")]
 
 
+class ParentProcess(Struct, frozen=True, gc=False):
+    """An ancestor of a process."""
+
+    pid: int
+    process: str | None
+
+
 class Owner(Struct, frozen=True, gc=False):
-    """A process that holds the socket, and the file descriptor by which it does."""
+    """A process that holds the socket, and the file descriptor by which it does.
+
+    What stands behind `fd` is there only when it was asked for (`--extended`), null when unknown.
+    """
 
     pid: int
     process: Annotated[str | None, Meta(description="the command name the process gives itself")]
     fd: int | None
+    command_line: Annotated[
+        tuple[str, ...] | UnsetType | None,
+        Meta(description="the arguments, the program's own name first; may hold passwords"),
+    ] = UNSET
+    executable: Annotated[
+        str | UnsetType | None, Meta(description="the path of the program that runs")
+    ] = UNSET
+    executable_deleted: Annotated[
+        bool | UnsetType | None, Meta(description="it was deleted or replaced since it was started")
+    ] = UNSET
+    parents: Annotated[
+        tuple[ParentProcess, ...] | UnsetType | None,
+        Meta(description="the parent, its parent and so on, up to pid 1"),
+    ] = UNSET
+    user: Annotated[
+        str | UnsetType | None,
+        Meta(description="the user that the process acts as; the uid where it has no name"),
+    ] = UNSET
+    unit: Annotated[
+        str | UnsetType | None,
+        Meta(description="the systemd unit as systemctl takes it; of a user's service that one"),
+    ] = UNSET
+    container: Annotated[
+        str | UnsetType | None, Meta(description="the id of the container, or its name")
+    ] = UNSET
+    runtime: Annotated[
+        Runtime | UnsetType | None,
+        Meta(description="kubernetes: a container of a pod, the runtime cannot be told"),
+    ] = UNSET
+    started_at: Annotated[str | UnsetType | None, Meta(description="RFC 3339, UTC")] = UNSET
 
 
 class Connection(Struct, frozen=True, gc=False):
@@ -128,6 +172,18 @@ class Connection(Struct, frozen=True, gc=False):
     netns: Annotated[
         int | None, Meta(description="network namespace, when more than one was read")
     ] = None
+    # These three only where they were asked for; null where they do not apply.
+    tcp_info: TcpInfo | UnsetType | None = UNSET
+    memory: Memory | UnsetType | None = UNSET
+    options: Options | UnsetType | None = UNSET
+    dual_stack: Annotated[
+        bool | UnsetType,
+        Meta(description="only of listeners on ::, where it is told: they take IPv4 as well"),
+    ] = UNSET
+    direction: Annotated[
+        Direction | UnsetType,
+        Meta(description="only when asked for: inbound when a listener has the local port"),
+    ] = UNSET
 
 
 class Note(Struct, frozen=True):
@@ -170,39 +226,6 @@ class Summary(Envelope, frozen=True, kw_only=True):
     counts: tuple[Count, ...]
     total: int
     notes: tuple[Note, ...]
-
-
-class PortRange(NamedTuple):
-    """A test: the port of `side` lies between `low` and `high`, both included."""
-
-    side: Literal["local", "remote"]
-    low: int
-    high: int
-
-
-class Network(NamedTuple):
-    """A test: the address of `side` lies in a network (a host is a network of full length).
-
-    `packed` is in network byte order, 4 bytes or 16. A 4-byte network also holds the v4-mapped
-    IPv6 addresses of its members, as in the kernel's own test (net/ipv4/inet_diag.c).
-    """
-
-    side: Literal["local", "remote"]
-    packed: bytes
-    prefix_length: int
-    zone: str | None = None
-
-
-class Query(Struct, frozen=True, kw_only=True):
-    """What a source is asked. It may answer with more than this; it never answers with less.
-
-    `clauses` must all hold, and of each clause at least one test: ports and addresses that the
-    kernel can test itself.
-    """
-
-    tables: tuple[Table, ...]
-    states: frozenset[State] | None = None
-    clauses: tuple[tuple[PortRange | Network, ...], ...] = ()
 
 
 def decode_name(raw: bytes) -> str:

@@ -103,6 +103,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
         source=options["source"],
         with_owners=with_owners,
         with_direction=shown.needs_direction and not options["quiet"],
+        is_extended=shown.needs_extended and not options["quiet"],
     )
     explain_plan(listing, is_wanted=options["explain_plan"])
     if options["quiet"]:

@@ -40,9 +40,11 @@ class Directions:
     :param protocols: those of which the listeners were read.
     """
 
-    def __init__(self, listeners: Iterable[Connection], protocols: Collection[Protocol]) -> None:
+    def __init__(self, listeners: Collection[Connection], protocols: Collection[Protocol]) -> None:
         self._protocols = protocols
         self._places = {place for listener in listeners for place in _places(listener)}
+        self._ports = {(c.protocol, c.local_port) for c in listeners}
+        self._by_end: dict[Hashable, Direction] = {}
 
     def attach(self, connections: Iterable[Connection]) -> list[Connection]:
         """The same connections, with their direction."""
@@ -60,8 +62,14 @@ class Directions:
             return "unknown"
         if connection.state in HANDSHAKES:
             return HANDSHAKES[connection.state]
-        is_inbound = any(place in self._places for place in _ways_in(connection))
-        return "inbound" if is_inbound else "outbound"
+        if (connection.protocol, connection.local_port) not in self._ports:  # most clients
+            return "outbound"
+        end = connection.protocol, connection.local_address, connection.local_port
+        direction = self._by_end.get(end)
+        if direction is None:  # a server has many connections at one end
+            is_inbound = any(place in self._places for place in _ways_in(connection))
+            direction = self._by_end[end] = "inbound" if is_inbound else "outbound"
+        return direction
 
 
 def _places(listener: Connection) -> Iterable[Hashable]:

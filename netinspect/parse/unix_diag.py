@@ -7,6 +7,8 @@ from socket import SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM
 from struct import Struct
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from netinspect.model import Connection, SocketType, State, decode_name
 from netinspect.parse.netlink import (
     Reply,
@@ -17,7 +19,7 @@ from netinspect.parse.netlink import (
 
 AF_UNIX = 1  # the kernel's number, also where Python has no AF_UNIX
 SHOW_NAME, SHOW_PEER, SHOW_QUEUES, SHOW_MEMORY, SHOW_UID = 0x01, 0x04, 0x10, 0x20, 0x40
-NAME, PEER, QUEUES, MEMORY, UID = 0, 2, 4, 5, 7
+NAME, PEER, QUEUES, MEMORY, SHUTDOWN, UID = 0, 2, 4, 5, 6, 7
 
 # struct unix_diag_req: family, protocol, states, inode, what to show, cookie
 #   01 00 0000 ffffffff 00000000 75000000 ffffffffffffffff
@@ -52,6 +54,7 @@ class UnixSocket(NamedTuple):
     send_q: int | None
     uid: int | None
     drops: int | None
+    attributes: dict[int, bytes]  # with what only --extended shows
 
 
 def encode_request() -> bytes:
@@ -60,16 +63,31 @@ def encode_request() -> bytes:
     return encode_dump_request(REQUEST.pack(AF_UNIX, 0, 0xFFFFFFFF, 0, show, -1))
 
 
-def decode_records(replies: Iterable[Reply], users: Mapping[int, str | None]) -> list[Connection]:
+def decode_records(
+    replies: Iterable[Reply], users: Mapping[int, str | None], *, is_extended: bool = False
+) -> list[Connection]:
     """The sockets of a whole dump, each with the address of its peer.
 
+    :param is_extended: with tcp_info, which none of them has, memory and options.
     :raises ParseError: a message is shorter than its fixed part, or an attribute longer than its
         message.
     """
     # A dump of a changing table can bring a socket twice.
     sockets = {(s.cookie, s.inode): s for reply in replies for s in _decode(reply)}.values()
     address_of = {s.inode: s.address for s in sockets if s.inode}
-    return [_record(s, address_of, users) for s in sockets]
+    records = [_record(s, address_of, users) for s in sockets]
+    if not is_extended:
+        return records
+    return [_extended(r, s.attributes) for r, s in zip(records, sockets, strict=True)]
+
+
+def _extended(record: Connection, attributes: Mapping[int, bytes]) -> Connection:
+    from netinspect.parse.extended import decode_memory, decode_unix_options  # most do not ask
+
+    options = decode_unix_options(attributes.get(SHUTDOWN, b""))
+    return replace(
+        record, tcp_info=None, memory=decode_memory(attributes.get(MEMORY, b"")), options=options
+    )
 
 
 def _decode(reply: Reply) -> Iterator[UnixSocket]:
@@ -88,6 +106,7 @@ def _decode(reply: Reply) -> Iterator[UnixSocket]:
             send_q,
             _first(U32, attributes.get(UID)),
             _first(SK_MEMINFO_DROPS, attributes.get(MEMORY)),
+            attributes,
         )
 
 

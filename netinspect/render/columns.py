@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from netinspect.errors import UsageError, unknown_word
+from netinspect.extended import Bbr, Dctcp, Memory, Options, TcpInfo, Vegas
 from netinspect.model import Connection, Owner, Timer, address_order
 from netinspect.render.escape import ELLIPSIS, escape_cell
 
@@ -236,6 +237,16 @@ FIELDS = msgspec.structs.fields(Connection)
 KEYS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.default is not UNSET)
 ASKED_KEYS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.default is UNSET)
 WITH_PARTS = ("tcp_info", "memory", "options")
+PARTS: dict[str, type[msgspec.Struct]] = {
+    "timer": Timer,
+    "tcp_info": TcpInfo,
+    "tcp_info.vegas": Vegas,
+    "tcp_info.dctcp": Dctcp,
+    "tcp_info.bbr": Bbr,
+    "memory": Memory,
+    "options": Options,
+}
+TEXT_PARTS = ("kind", "congestion_control", "congestion_state", "cgroup", "bound_device", "layer")
 COLUMNS: dict[str, Column] = {
     **{name: _key_column(name) for name in KEYS},
     "proto": Column("proto", "PROTO", _proto, _proto_cells),
@@ -278,10 +289,45 @@ def find_column(name: str) -> Column:
 
     :raises UsageError: there is no such column.
     """
-    column = COLUMNS.get(name.casefold().replace("-", "_"))
-    if column is None:
-        raise UsageError(unknown_word("column", name, COLUMNS))
-    return column
+    key = name.casefold().replace("-", "_")
+    column = COLUMNS.get(key)
+    if column is not None:
+        return column
+    parts = part_names() if "." in key else ()
+    if key not in parts:
+        raise UsageError(unknown_word("column", name, parts or COLUMNS))
+    return _part_column(key)
+
+
+def part_names() -> tuple[str, ...]:
+    """The columns for a part of a key: `tcp_info.rtt_ms`, `timer.kind`."""
+    return tuple(
+        f"{key}.{part}" for key, parts in PARTS.items() for part in parts.__struct_fields__
+    )
+
+
+def _part_column(name: str) -> Column:
+    getters = [attrgetter(part) for part in name.split(".")]
+
+    def value(connection: Connection) -> Any:
+        found: Any = connection
+        for get in getters:
+            found = get(found) if found else None  # UNSET is false
+        return found
+
+    return Column(
+        name,
+        name.upper(),
+        value,
+        lambda connections: [_part_cell(value(c)) for c in connections],
+        is_number=not name.endswith(TEXT_PARTS),
+    )
+
+
+def _part_cell(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return SAFE[value]
+    return escape_cell(msgspec.json.encode(value).decode())
 
 
 def sort_key(column: Column) -> Callable[[Connection], tuple[bool, Any]]:
@@ -299,7 +345,7 @@ def sort_key(column: Column) -> Callable[[Connection], tuple[bool, Any]]:
             connection.timer.expires_ms if connection.timer else 0,
         )
     value = column.value
-    if column.name in WITH_PARTS:  # in some order: which of the parts should count?
+    if column.name in (*WITH_PARTS, *PARTS):  # in some order: which of the parts should count?
         return lambda connection: (value(connection) is None, repr(value(connection)))
     return lambda connection: (value(connection) is None, value(connection))
 

@@ -13,6 +13,7 @@ from netinspect.render.columns import (
     OWNER_COLUMNS,
     TABLE_COLUMNS,
     WIDE_COLUMNS,
+    WITH_PARTS,
     Column,
     find_column,
 )
@@ -77,6 +78,12 @@ class Presentation(NamedTuple):
         """Whether anything of it shows the direction or sorts by it."""
         shown = [*self.columns, *(key.column for key in self.sort)]
         return self.is_extended or any(column.name == "direction" for column in shown)
+
+    @property
+    def needs_extended(self) -> bool:
+        """Whether anything of it shows tcp_info, memory or options, or sorts by them."""
+        shown = [*self.columns, *(key.column for key in self.sort)]
+        return self.is_extended or any(c.name.partition(".")[0] in WITH_PARTS for c in shown)
 
 
 def present(  # noqa: PLR0913 one argument an output option
@@ -179,13 +186,13 @@ def _layout(shown: Presentation) -> Layout:
     )
 
 
-def _lines_below(shown: Presentation) -> Callable[[Connection], list[str]] | None:
+def _lines_below(shown: Presentation) -> Callable[[list[Connection]], Iterable[list[str]]] | None:
     """What the extended table has below each row."""
     if not shown.is_extended:
         return None
     from netinspect.render.fact_lines import fact_lines  # most tables do not have them
 
-    return lambda connection: fact_lines(connection, shown.screen.width)
+    return lambda connections: fact_lines(connections, shown.screen.width)
 
 
 def _for_screen(chunks: Iterator[bytes], screen: Screen) -> Iterator[bytes]:

@@ -107,8 +107,10 @@ def csv_lines(
 def _csv_cells(column: Column, connections: list[Connection]) -> list[Any]:
     """Numbers and text as they are, what has parts as JSON; csv writes None as nothing."""
     values = map(column.value, connections)
-    if column.name in AS_JSON:
-        return [None if v is None else ENCODER.encode(v).decode() for v in values]
+    if column.name in AS_JSON or "." in column.name:
+        return [
+            v if v is None or isinstance(v, str) else ENCODER.encode(v).decode() for v in values
+        ]
     return list(values)
 
 

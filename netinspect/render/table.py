@@ -51,7 +51,7 @@ class Layout(NamedTuple):
     terminal_width: int | None = None
     has_header: bool = True
     has_colour: bool = False
-    lines_below: Callable[[Connection], list[str]] | None = None  # each socket's row
+    lines_below: Callable[[list[Connection]], Iterable[list[str]]] | None = None  # each row
 
 
 def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterator[bytes]:
@@ -70,7 +70,7 @@ def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterato
         if layout.lines_below is None:
             yield rows
         else:
-            yield _interleaved(rows, map(layout.lines_below, connections))
+            yield _interleaved(rows, layout.lines_below(connections))
 
 
 def _interleaved(rows: bytes, lines_below: Iterable[list[str]]) -> bytes:

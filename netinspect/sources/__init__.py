@@ -43,6 +43,10 @@ class Source(Protocol):
         """Whether its records come with their owners; if not, they have inodes to look for."""
 
     @property
+    def gives_extended(self) -> bool:
+        """Whether its records have tcp_info, memory and options where the query asks for them."""
+
+    @property
     def notes(self) -> list[Note]:
         """What makes the answers partial; complete when the last batch has been used."""
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from netinspect.errors import RefusedError, UntestedError
-from netinspect.model import Note, Protocol, Table
+from netinspect.model import Connection, Note, Protocol, State, Table
 from netinspect.query import SOCK_DIAG_ONLY, TRUE, Query, at_tables, leaves
 from netinspect.sources import Batch, Source
 
@@ -29,6 +33,21 @@ def _refusal_of_condition(name: str, table: Table, query: Query) -> UntestedErro
     return UntestedError(f"{texts}: only sock_diag can test this, not {name}")
 
 
+class NullBatch(NamedTuple):
+    """A batch of a source that tells nothing of what --extended asks for."""
+
+    batch: Batch
+
+    def records(self) -> list[Connection]:
+        """The sockets, with the keys that were asked for."""
+        nothing = {"tcp_info": None, "memory": None, "options": None}
+        return [replace(record, **nothing) for record in self.batch.records()]
+
+    def tally(self) -> Counter[tuple[Table, State]]:
+        """The counts."""
+        return self.batch.tally()
+
+
 class Chain:
     """Sources in the order of preference, and what became of asking them."""
 
@@ -39,6 +58,7 @@ class Chain:
         self.source_of: dict[Table, Source] = {}
         self.refused: dict[Table, RefusedError] = {}
         self._fallbacks: dict[str, RefusedError] = {}
+        self._not_extended: dict[str, None] = {}
 
     def open(self, query: Query) -> Iterator[Batch]:
         """Begin to read all tables of the query at once, so that they show about one moment.
@@ -71,10 +91,18 @@ class Chain:
                 self.used.append(source)
             if refusals and table.protocol not in SILENT_FALLBACK:
                 self._fallbacks.setdefault(source.name, refusals[0])
-            return itertools.chain(first, batches)
+            opened = itertools.chain(first, batches)
+            return self._without_extended(source, opened) if query.is_extended else opened
         about_conditions = (r for r in refusals if isinstance(r, UntestedError))
         self.refused[table] = next(about_conditions, refusals[0])
         return iter(())
+
+    def _without_extended(self, source: Source, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Batches of a source that was asked for more than it may know."""
+        if source.gives_extended:
+            return batches
+        self._not_extended[source.name] = None
+        return map(NullBatch, batches)
 
     def _sources(self) -> Iterator[Source]:
         """Each source, made when the ones before it were not enough: most are never loaded."""
@@ -94,4 +122,13 @@ class Chain:
             Note("protocol_unsupported", None, f"no {protocol} sockets can be read here: {refusal}")
             for protocol, refusal in refusals.items()
         ]
-        return [*fallbacks, *missing, *(note for source in self.used for note in source.notes)]
+        null = [
+            Note("extended_unsupported", None, f"{name} tells no tcp_info, memory and options")
+            for name in self._not_extended
+        ]
+        return [
+            *fallbacks,
+            *missing,
+            *null,
+            *(note for source in self.used for note in source.notes),
+        ]

@@ -90,6 +90,7 @@ class Psutil:
 
     name = "psutil"
     gives_owners = True
+    gives_extended = False
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class ProcNet:
 
     name = "proc"
     gives_owners = False
+    gives_extended = False
 
     def __init__(self, root: str = "/proc", block_size: int = BLOCK_SIZE) -> None:
         self._folder = f"{root}/self/net"

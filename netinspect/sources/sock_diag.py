@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netinspect.errors import NetinspectError, RefusedError, SourceError, UntestedError
 from netinspect.model import Connection, Note, Protocol, State, Table
@@ -21,6 +21,9 @@ from netinspect.parse.seen import Seen
 from netinspect.query import TRUE, Query, kernel_test
 from netinspect.sources import tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
+
+if TYPE_CHECKING:
+    from netinspect.parse.extended import Extender
 
 NETLINK_SOCK_DIAG = 4
 # The kernel fills at most 32 KiB at a time, unless a single message is larger (af_netlink.c).
@@ -37,19 +40,22 @@ class SockDiag:
 
     name = "sock_diag"
     gives_owners = False
+    gives_extended = True
 
     def __init__(self) -> None:
         self.notes: list[Note] = []
         self.refusals: dict[tuple[Table, ...], str] = {}  # of conditions, by what was asked for
         self._names = Names(UserNames(), InterfaceNames())
         self._brought: tuple[int, Table] | None = None  # the other family of TCP, by query
+        self._extender: Extender | None = None
 
     def read(self, table: Table, query: Query) -> Iterator[InetBatch | UnixBatch]:
         """Batches of one table; of TCP both families with the first of them. See `Source.read`."""
         if table.protocol == "unix":
             from netinspect.parse import unix_diag
 
-            yield UnixBatch(list(dump(unix_diag.encode_request())), self._names)
+            replies = list(dump(unix_diag.encode_request()))
+            yield UnixBatch(replies, self._names, is_extended=query.is_extended)
         elif table.protocol not in inet_diag.IP_PROTOCOLS:
             raise RefusedError(f"sock_diag has no {table.protocol} sockets")
         elif table.protocol != "tcp" or not {TCP4, TCP6} <= set(query.tables):
@@ -66,12 +72,22 @@ class SockDiag:
         self, tables: tuple[Table, ...], query: Query, encode: Callable[..., bytes]
     ) -> Iterator[InetBatch]:
         seen = Seen()
+        extender = self._make_extender() if query.is_extended else None
         if query.condition == TRUE:
             replies = dump(encode(query, with_condition=False))
         else:
             replies = self._ask_with_condition(tables, query, encode)
         for reply in replies:
-            yield InetBatch(reply, tables[0].protocol, self._names, seen)
+            yield InetBatch(reply, tables[0].protocol, self._names, seen, extender)
+
+    def _make_extender(self) -> Extender:
+        """One for all dumps: it remembers what it has seen of attributes and cgroups."""
+        if self._extender is None:
+            from netinspect.parse.extended import Extender  # most questions do not need it
+            from netinspect.sources.cgroups import CgroupPaths
+
+            self._extender = Extender(self._names.interface, CgroupPaths())
+        return self._extender
 
     def _ask_with_condition(
         self, tables: tuple[Table, ...], query: Query, encode: Callable[..., bytes]
@@ -107,10 +123,12 @@ class InetBatch(NamedTuple):
     protocol: Protocol
     names: Names
     seen: Seen
+    extender: Extender | None = None
 
     def records(self) -> list[Connection]:
         """The sockets of this reply that no earlier one had."""
-        return inet_diag.decode_records(self.reply, self.protocol, self.names, self.seen)
+        records = inet_diag.decode_records(self.reply, self.protocol, self.names, self.seen)
+        return self.extender.extend(self.reply, records) if self.extender else records
 
     def tally(self) -> Counter[tuple[Table, State]]:
         """The counts of the sockets of this reply that no earlier one had."""
@@ -122,12 +140,13 @@ class UnixBatch(NamedTuple):
 
     replies: list[Reply]
     names: Names
+    is_extended: bool = False
 
     def records(self) -> list[Connection]:
         """All unix sockets."""
         from netinspect.parse import unix_diag
 
-        return unix_diag.decode_records(self.replies, self.names.user)
+        return unix_diag.decode_records(self.replies, self.names.user, is_extended=self.is_extended)
 
     def tally(self) -> Counter[tuple[Table, State]]:
         """The counts of all unix sockets."""
