@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from netinspect.extended import Bbr, Memory, Options, TcpInfo
 from netinspect.model import STATES, Connection, Envelope, Owner, Timer, decode_name
 from netinspect.render.listing import Presentation, Screen, present, render_listing
 
@@ -36,6 +37,37 @@ PLAIN = Connection(
 ENVELOPE = Envelope(
     host="here", platform="linux", sources=("sock_diag",), taken_at="2026-01-02T03:04:05Z"
 )
+
+
+EXTENDED = replace(
+    PLAIN,
+    tcp_info=TcpInfo(
+        "cubic",
+        "open",
+        rtt_ms=12.345,
+        rttvar_ms=4.1,
+        rto_ms=204,
+        cwnd_segments=10,
+        snd_mss_bytes=1448,
+        snd_wscale=0,
+        rcv_wscale=7,
+        sack=True,
+        ecn=False,
+        reordering_segments=3,
+        retransmits=1,
+        retransmits_total=4,
+        lost_segments=0,
+        delivery_rate_bps=374_500_000_000,
+        busy_ms=864_000_000,
+        last_data_sent_ms_ago=271_444,
+        bbr=Bbr(9_752_368_160, 0.042, 739 / 256, 2.0),
+    ),
+    memory=Memory(1, 131_072, 2, 87_040, 4096, 0, 0, 0, 0),
+    options=Options(
+        mark=16, tos=0, cgroup_id=7, cgroup="/a.slice", bound_device="eth0", send_shutdown=True
+    ),
+)
+NOT_EXTENDED = replace(PLAIN, tcp_info=None, memory=None, options=None)
 
 
 def made(**keys: Any) -> Connection:

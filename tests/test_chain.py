@@ -33,6 +33,7 @@ class FakeSource:
     """Two batches of each table that it offers, and what was asked of it."""
 
     gives_owners = False
+    gives_extended = False
 
     def __init__(self, name: str, *offered: Table, refusal: str = "not here") -> None:
         self.name = name

@@ -20,7 +20,15 @@ from netinspect.render.groups import render_groups
 from netinspect.render.listing import render_listing
 from netinspect.render.schema import render_schema
 from netinspect.render.summary import render_summary
-from tests.records import ANY_CONNECTIONS, ENVELOPE, made, presentation, rendered
+from tests.records import (
+    ANY_CONNECTIONS,
+    ENVELOPE,
+    EXTENDED,
+    NOT_EXTENDED,
+    made,
+    presentation,
+    rendered,
+)
 
 # As the design has them: an order that scripts may rely on
 CONNECTION_KEYS = [
@@ -56,6 +64,44 @@ KEYS = {
         *GROUP_SUMS,
     ],
     "LeftOut": ["groups", "count"],
+    "TcpInfo": [
+        *("congestion_control", "congestion_state", "rtt_ms", "rttvar_ms", "min_rtt_ms"),
+        *("rcv_rtt_ms", "rto_ms", "ato_ms", "backoff", "probes", "timeouts"),
+        *("cwnd_segments", "ssthresh_segments", "snd_mss_bytes", "rcv_mss_bytes"),
+        *("advmss_bytes", "pmtu_bytes", "snd_wnd_bytes", "rcv_wnd_bytes"),
+        *("rcv_space_bytes", "rcv_ssthresh_bytes", "snd_wscale", "rcv_wscale"),
+        *("timestamps", "sack", "ecn", "ecn_seen", "fastopen", "unacked_segments"),
+        *("sacked_segments", "lost_segments", "reordering_segments", "retransmits"),
+        *("retransmits_total", "not_sent_bytes", "bytes_sent", "bytes_acked"),
+        *("bytes_received", "bytes_retransmitted", "segments_sent", "segments_received"),
+        *("segments_delivered", "segments_delivered_ce", "segments_out_of_order"),
+        *("data_segments_sent", "data_segments_received", "dsack_duplicates"),
+        *("reordering_events", "delivery_rate_bps", "pacing_rate_bps"),
+        *("max_pacing_rate_bps", "app_limited", "busy_ms", "rwnd_limited_ms"),
+        *("sndbuf_limited_ms", "last_data_sent_ms_ago", "last_data_received_ms_ago"),
+        *("last_ack_received_ms_ago", "rehashes", "timeouts_total"),
+        *("timeout_recoveries_total", "timeout_recovery_ms", "vegas", "dctcp", "bbr"),
+    ],
+    "Vegas": [
+        *("enabled", "rtt_count", "rtt_ms", "min_rtt_ms"),
+    ],
+    "Dctcp": [
+        *("enabled", "ce_state", "alpha", "ab_ecn", "ab_total"),
+    ],
+    "Bbr": [
+        *("bandwidth_bps", "min_rtt_ms", "pacing_gain", "cwnd_gain"),
+    ],
+    "Memory": [
+        *("receive_allocated_bytes", "receive_limit_bytes", "send_allocated_bytes"),
+        *("send_limit_bytes", "forward_allocated_bytes", "send_queued_bytes"),
+        *("option_memory_bytes", "backlog_bytes", "drops"),
+    ],
+    "Options": [
+        *("mark", "tos", "traffic_class", "class_id", "cgroup_id", "cgroup"),
+        *("bound_device", "v6only", "receive_shutdown", "send_shutdown", "upper_layer"),
+        *("recverr", "recverr_rfc4884", "freebind", "transparent", "hdrincl", "nodefrag"),
+        *("bind_address_no_port", "defer_connect", "mc_loop", "mc_all", "is_icsk"),
+    ],
 }
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: sock_diag and /proc")
@@ -119,8 +165,8 @@ DETAILED = Owner(
 
 @pytest.mark.parametrize(
     "row",
-    [made(direction="inbound", dual_stack=True), made(owners=(DETAILED,))],
-    ids=["direction", "owner in full"],
+    [made(direction="inbound", dual_stack=True), made(owners=(DETAILED,)), EXTENDED, NOT_EXTENDED],
+    ids=["direction", "owner in full", "extended", "extended, not told"],
 )
 def test_what_was_asked_for_is_valid(row: Connection) -> None:
     validator("list", "Connection").validate(json.loads(rendered([row], "ndjson")))
@@ -131,7 +177,7 @@ def test_keys_that_do_not_say_it_themselves_are_described() -> None:
     plain = {name for name, value in properties.items() if "description" not in value}
     assert plain == {
         *("protocol", "family", "type", "state", "remote_port", "user", "inode", "process"),
-        "timer",
+        *("timer", "tcp_info", "memory", "options"),
     }
 
 

@@ -41,9 +41,9 @@ def cgroup_mount(mounts: str = MOUNTS) -> str | None:
             fields = [line.split() for line in file]
     except OSError:
         return None
-    for _, path, *rest in fields:
-        if rest[:1] == [b"cgroup2"]:
-            return os.fsdecode(path.decode("unicode_escape").encode("latin-1"))
+    for field in fields:
+        if field[2:3] == [b"cgroup2"]:
+            return os.fsdecode(field[1].decode("unicode_escape").encode("latin-1"))
     return None
 
 
