@@ -162,7 +162,7 @@ class Options(Struct, frozen=True, gc=False):
     tos: Annotated[int | None, Meta(description="IP_TOS")] = None
     traffic_class: Annotated[int | None, Meta(description="IPV6_TCLASS")] = None
     class_id: Annotated[
-        int | None, Meta(description="net_cls, else SO_PRIORITY; null without the right to know")
+        int | None, Meta(description="of the cgroup (net_cls); without one SO_PRIORITY")
     ] = None
     cgroup_id: int | None = None
     cgroup: Annotated[

@@ -10,7 +10,7 @@ import pytest
 
 from netinspect.cli.app import COMMANDS, program
 from netinspect.cli.exit_status import ExitStatus
-from netinspect.render.columns import KEYS
+from netinspect.render.columns import KEYS, PARTS, WITH_PARTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,6 +56,13 @@ def test_no_other_option_is(text: str) -> None:
 def test_every_key_of_the_record_is_described(text: str) -> None:
     for key in KEYS:
         assert re.search(rf"\b{key}\b", TEXTS[text]), key
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_part_of_what_extended_adds_is_described(text: str) -> None:
+    for key in WITH_PARTS:
+        for part in PARTS[key].__struct_fields__:
+            assert re.search(rf"\b{part}\b", TEXTS[text]), part
 
 
 @pytest.mark.parametrize("text", TEXTS)

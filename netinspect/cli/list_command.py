@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     "--columns",
     multiple=True,
     metavar="NAMES",
-    help="The columns, by comma: keys of the record, and local, remote, proto; of the first owner "
-    "command, unit, container.",
+    help="The columns, by comma: keys of the record, parts of them (tcp_info.rtt_ms), and local, "
+    "remote, proto; of the first owner command, unit, container.",
     shell_complete=complete_words(column_words),
 )
 @option(
@@ -57,7 +57,8 @@ if TYPE_CHECKING:
     "-e",
     "--extended",
     is_flag=True,
-    help="All that can be told: of each owner command line, parents, unit, container and so on.",
+    help="All that can be told: TCP internals, memory and options of each socket; of each owner "
+    "command line, parents, unit, container and so on.",
 )
 @option(
     OUTPUT,
@@ -85,6 +86,8 @@ def command(words: tuple[str, ...], **options: Any) -> int:
       netinspect -s close-wait --process java
       netinspect state established and not dst 10.0.0.0/8
       netinspect 'rtt > 100 or retrans > 20' --proto tcp
+      netinspect -e --raddr 10.0.0.0/8
+      netinspect --sort -tcp_info.rtt_ms --columns local,remote,tcp_info.rtt_ms
       netinspect --exposure any,public -o wide
       netinspect --direction inbound --columns local,remote,process
       netinspect --raddr 10.0.0.0/8 --sort -recv_q --limit 10

@@ -83,9 +83,9 @@ def _source_words() -> tuple[str, ...]:
 
 def column_words() -> tuple[str, ...]:
     """The names of all columns."""
-    from netinspect.render.columns import COLUMNS
+    from netinspect.render.columns import COLUMNS, part_names
 
-    return tuple(COLUMNS)
+    return (*COLUMNS, *part_names())
 
 
 def _format_words() -> tuple[str, ...]:

@@ -89,7 +89,10 @@ def decode_tcp_infos(
         algorithms,
         _converted(ca_states, dict(enumerate(CA_STATES)).get),
         [time / 1000 if time else None for time in rtts],
-        [var / 1000 if rtt and var is not None else None for rtt, var in zip(rtts, rttvars, strict=True)],
+        [
+            var / 1000 if rtt and var is not None else None
+            for rtt, var in zip(rtts, rttvars, strict=True)
+        ],
         [None if time in NO_TIME else time / 1000 for time in min_rtts],
         _converted(rcv_rtts, measured_ms),
         _converted(rtos, measured_ms),
