@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from socket import AF_INET6
 from typing import Any, NamedTuple
 
@@ -20,11 +22,15 @@ from netinspect.errors import NetinspectError, ParseError, UsageError
 from netinspect.filters.selection import parse_pids, select
 from netinspect.filters.words import parse_states, parse_tables, split_words
 from netinspect.model import Connection, Protocol, Table
-from netinspect.parse import inet_diag, proc_net, unix_diag
-from netinspect.parse.bytecode import encode_clauses
-from netinspect.parse.inet_diag import Names, Seen
+from netinspect.parse import cgroup, inet_diag, proc_net, proc_pid, unix_diag
+from netinspect.parse.bytecode import encode_condition
+from netinspect.parse.extended import Extender
+from netinspect.parse.inet_records import Names
 from netinspect.parse.netlink import decode_reply
+from netinspect.parse.seen import Seen
+from netinspect.query import Cgroup, kernel_test, leaves
 from netinspect.render.columns import COLUMNS, WIDE_COLUMNS
+from netinspect.render.fact_lines import fact_lines
 from netinspect.render.table import Layout, render_table
 from tests import kernel_messages as kernel
 
@@ -59,6 +65,7 @@ class Unnamed(dict[int, Any]):
 
 
 NAMES = Names(Unnamed(None), Unnamed("eth0"))
+CGROUPS: Mapping[int, str | None] = Unnamed("/a\x1b.slice")
 USERS: Mapping[int, str | None] = Unnamed("nobody")
 INET_PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp", "raw", "udplite")
 SMALLEST_ROW = 40  # of /proc/net
@@ -216,10 +223,24 @@ def parse_inet_diag(data: bytes) -> None:
     check_records(records)
 
 
+def parse_extended(data: bytes) -> None:
+    """Each record gets what is its own, also the second time, and a table can tell it."""
+    reply = decode_reply(data)
+    records = inet_diag.decode_records(reply, "tcp", NAMES, Seen())
+    extender = Extender(NAMES.interface, CGROUPS)
+    found = extender.extend(reply, records)
+    assert extender.extend(reply, records) == found
+    assert len(found) == len(records)
+    check_records(found)
+    for width in (None, 20):
+        for line in chain.from_iterable(fact_lines(found, width)):
+            assert line.isprintable()
+
+
 def parse_unix_diag(data: bytes) -> None:
     """As a dump of one reply, and as one of two."""
     reply = decode_reply(data)
-    records = unix_diag.decode_records([reply], USERS)
+    records = unix_diag.decode_records([reply], USERS, is_extended=True)
     assert len(records) <= len(data) // unix_diag.MESSAGE.size
     unix_diag.decode_records([reply, reply], USERS)
     check_records(records)
@@ -240,6 +261,12 @@ def parse_proc_net(data: bytes) -> None:
     check_records(records)
 
 
+def parse_process(data: bytes) -> None:
+    """The first byte says which file of a process."""
+    if data:
+        PROCESS_PARSERS[data[0] % len(PROCESS_PARSERS)](data[1:])
+
+
 def parse_words(data: bytes) -> None:
     """An argument as Python gives it to a program; the first byte says of which option."""
     kind, text = (data[:1] or b"\0")[0] % 7, os.fsdecode(data[1:].replace(b"\0", b""))
@@ -254,6 +281,20 @@ def parse_words(data: bytes) -> None:
         check_names(words)
     else:
         check_places(kind, words)
+
+
+def read_expression(data: bytes) -> None:
+    """What is accepted can be asked of the kernel, and of a record."""
+    text = os.fsdecode(data.replace(b"\0", b""))
+    for part in select(expression=text).expanded():
+        query = part.query()
+        for table in query.tables:
+            condition = kernel_test(query, (table,)).condition
+            if all(not isinstance(leaf, Cgroup) for leaf in leaves(condition)):
+                encode_condition(condition)
+        for test in (part.socket_test(), part.owner_test()):
+            if test:
+                test(RECORD)
 
 
 def check_names(words: list[str]) -> None:
@@ -271,7 +312,7 @@ def check_places(kind: int, words: list[str]) -> None:
             assert all(0 <= r.low <= r.high <= 65535 for r in clause)
     else:
         selection = select(addresses=words)
-    encode_clauses(selection.query().clauses)
+    encode_condition(selection.query().condition)
     test = selection.socket_test()
     assert test
     test(RECORD)
@@ -299,6 +340,24 @@ def inet_seeds() -> tuple[bytes, ...]:
     return (same, same + ends[0], mixed, mixed + ends[0], plain, *messages, *ends)
 
 
+def extended_seeds() -> tuple[bytes, ...]:
+    """Replies with what --extended asks for, of one shape and of several."""
+    info = struct.pack("=8B24I4Q6I4Q2I2Q6I2HI", *range(1, 60)) + bytes(32)
+    attributes = (
+        *((8, b"\1"), (5, b"\x10"), (6, b"\x20"), (11, b"\1"), (15, b"mark"), (17, b"clid")),
+        *((21, b"cgroupid"), (22, b"\xff\x07"), (7, kernel.memory(9)), (2, info)),
+        *((4, b"cubic\0"), (3, bytes(16)), (9, b"\1" * 16), (16, b"\2" * 20)),
+        (19, kernel.attribute(1, b"tls\0") + kernel.attribute(2, b"")),
+    )
+    encoded = [kernel.attribute(kind, value) for kind, value in attributes]
+    messages = [
+        kernel.message(kernel.inet_payload(b"".join(some), cookie=number, interface=number % 3))
+        for number, some in enumerate((encoded, encoded, encoded[::-1], encoded[5:], []), start=1)
+    ]
+    same = kernel.inet_payload(encoded[1] + encoded[9])
+    return (*messages, b"".join(messages) + kernel.done(), kernel.message(same) * 3)
+
+
 def unix_seeds() -> tuple[bytes, ...]:
     """Unix sockets with every attribute that is read."""
     names = (b"/run/x\0", b"\0abstract\0name", b"@path\0", b"\xff\n\x1b[2J")
@@ -309,6 +368,7 @@ def unix_seeds() -> tuple[bytes, ...]:
                 + kernel.attribute(2, (12345 + n).to_bytes(4, "little"))
                 + kernel.attribute(4, bytes(8))
                 + kernel.attribute(5, kernel.memory(1))
+                + kernel.attribute(6, b"\1")
                 + kernel.attribute(7, bytes(4)),
                 kind=kind,
                 state=state,
@@ -376,15 +436,51 @@ def word_seeds() -> tuple[bytes, ...]:
     return tuple(bytes([kind]) + word.encode() for kind, words in WORDS.items() for word in words)
 
 
+PROCESS_PARSERS: tuple[Callable[[bytes], object], ...] = (
+    proc_pid.parse_stat,
+    proc_pid.parse_command_line,
+    proc_pid.parse_executable,
+    proc_pid.parse_effective_uid,
+    proc_pid.parse_boot_time,
+    cgroup.parse_cgroup,
+)
+CONTAINER_ID = b"3f9c0a7d" * 8
+PROCESS_FILES = (
+    b"12 (a) (b) S 1 12 12 0 -1 4194560 512 0 3 0 4 2 0 0 20 0 1 0 86420 11337728 1024\n",
+    b"/usr/bin/java\0-jar\0x.jar\0",
+    b"/usr/bin/java (deleted)",
+    b"Name:\tjava\nUid:\t1000\t1000\t1000\t1000\n",
+    b"cpu 1 2\nbtime 1767323045\n",
+    b"4:cpu,cpuacct:/docker/%b\n1:name=systemd:/machine.slice/machine-a\\x2db.scope/payload\n"
+    b"0::/user.slice/user@1000.service/kubepods/libpod-%b.scope\n" % (CONTAINER_ID, CONTAINER_ID),
+)
+
+
+def process_seeds() -> tuple[bytes, ...]:
+    """A file of each kind, behind the byte that says which."""
+    return tuple(bytes([kind]) + content for kind, content in enumerate(PROCESS_FILES))
+
+
 # Any record will do.
 RECORD = inet_diag.decode_records(
     decode_reply(kernel.message(kernel.inet_payload())), "tcp", NAMES, Seen()
 )[0]
 
+EXPRESSION_SEEDS = (
+    b"state established and not ( dport = :443 or dst 10.0.0.0/8 )",
+    b"src [::1]:80 | dst unix:'/run/a b*' || !sport>=1024",
+    b"fwmark 0x1/0xff or autobound or pid != 5 or process = n*x",
+    b"rtt > 1.5s and retrans >= 2 and recv_q < 64k and proto = tcp6",
+    b"user root uid 0 inode 5 exposure any direction inbound dev lo",
+)
+
 TARGETS = (
     Target("inet_diag", inet_seeds(), parse_inet_diag, NetinspectError),
+    Target("extended", extended_seeds(), parse_extended, NetinspectError),
     Target("unix_diag", unix_seeds(), parse_unix_diag, NetinspectError),
     Target("proc_net", proc_seeds(), parse_proc_net, ParseError),
+    Target("proc_pid", process_seeds(), parse_process, ParseError),
     Target("words", word_seeds(), parse_words, UsageError),
+    Target("expression", EXPRESSION_SEEDS, read_expression, UsageError),
 )
 TARGET_NAMES = [target.name for target in TARGETS]

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import asdict
 
 from netinspect.api import snapshot
-from netinspect.model import Connection, Query, Snapshot, Table
+from netinspect.model import Connection, Snapshot, Table
+from netinspect.query import Query
 from netinspect.sources.sock_diag import SockDiag
 from tests import peers
 from tests.exceptions import EXTRA_ROW, ROW, RULES, Rule, explain
@@ -65,7 +67,7 @@ def as_row(connection: Connection) -> Row:
     row = asdict(connection)
     row["owners"] = frozenset((owner.pid, owner.fd) for owner in connection.owners)
     row["timer"] = connection.timer.kind if connection.timer else None
-    return {key: value for key, value in row.items() if key not in DERIVED}
+    return {k: value for k, value in row.items() if k not in DERIVED and value is not UNSET}
 
 
 def ends(row: Row) -> tuple[Any, ...]:

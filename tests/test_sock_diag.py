@@ -13,9 +13,12 @@ from contextlib import contextmanager
 import pytest
 
 from netinspect.errors import ParseError, RefusedError, SourceError
-from netinspect.model import Connection, Network, PortRange, Query, State, Table
-from netinspect.parse.inet_diag import Names, Seen, encode_request
+from netinspect.model import Connection, State, Table
+from netinspect.parse.inet_diag import encode_request
+from netinspect.parse.inet_records import Names
 from netinspect.parse.netlink import Reply, decode_reply, encode_dump_request
+from netinspect.parse.seen import Seen
+from netinspect.query import Network, PortRange, Query
 from netinspect.sources.names import UserNames
 from netinspect.sources.sock_diag import (
     InetBatch,
@@ -35,7 +38,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: ne
 TCP4, TCP6 = Table("tcp", "ipv4"), Table("tcp", "ipv6")
 UDP4, UNIX = Table("udp", "ipv4"), Table("unix", "unix")
 NAMES = Names({0: "root"}, {})
-ALL_TCP4 = encode_request(TCP4, Query(tables=(TCP4,)), with_clauses=False)
+ALL_TCP4 = encode_request(TCP4, Query(tables=(TCP4,)), with_condition=False)
 
 
 @contextmanager
@@ -310,7 +313,7 @@ def test_one_family_of_tcp_comes_alone(table: Table, family: str) -> None:
 def test_the_kernel_tests_ports(tables: tuple[Table, ...]) -> None:
     with listeners("127.0.0.1", "127.0.0.1") as socks:
         port = port_of(socks[0])
-        query = Query(tables=tables, clauses=((PortRange("local", port, port),),))
+        query = Query(tables=tables, condition=PortRange("local", port, port))
         found = records(SockDiag(), TCP4, query)
     assert {record.local_port for record in found} == {port}
 
@@ -321,7 +324,7 @@ def test_what_the_kernel_does_not_know_to_test_is_left_untested(
 ) -> None:
     impossible = Network("local", socket.inet_aton("192.0.2.1"), prefix_length=33)
     with listeners("127.0.0.1") as (sock,):
-        found = records(SockDiag(), TCP4, Query(tables=tables, clauses=((impossible,),)))
+        found = records(SockDiag(), TCP4, Query(tables=tables, condition=impossible))
         assert port_of(sock) in {record.local_port for record in found}
 
 
@@ -334,7 +337,7 @@ def test_the_kernel_tests_states() -> None:
 
 def test_a_tally_is_as_the_records_say() -> None:
     with listeners("127.0.0.1") as (sock,), socket.create_connection(sock.getsockname()):
-        query = Query(tables=(TCP4,), clauses=((PortRange("local", *[port_of(sock)] * 2),),))
+        query = Query(tables=(TCP4,), condition=PortRange("local", *[port_of(sock)] * 2))
         counts: Counter[tuple[Table, State]] = Counter()
         for reply in SockDiag().read(TCP4, query):
             counts += reply.tally()

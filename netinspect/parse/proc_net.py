@@ -18,15 +18,10 @@ from typing import Literal, TypeAlias
 
 from netinspect.errors import ParseError
 from netinspect.model import Connection, Protocol, SocketType, State, Table, Timer, decode_name
-from netinspect.parse import inet_diag, proc_unix
+from netinspect.parse import inet_numbers, proc_unix
 from netinspect.parse.address import MOST_REMEMBERED, AddressText
-from netinspect.parse.inet_diag import (
-    CLOSE,
-    EXPOSURE_OF,
-    LISTEN,
-    TIMER_KINDS,
-    closed_state,
-)
+from netinspect.parse.inet_numbers import CLOSE, LISTEN, TIMER_KINDS, closed_state
+from netinspect.parse.inet_records import EXPOSURE_OF
 
 FILES: dict[Table, str] = {
     Table("tcp", "ipv4"): "tcp",
@@ -41,7 +36,7 @@ FILES: dict[Table, str] = {
     Table("icmp", "ipv6"): "icmp6",
     Table("unix", "unix"): "unix",
 }
-SOCKET_TYPES: dict[Protocol, SocketType] = {**inet_diag.SOCKET_TYPES, "icmp": "dgram"}
+SOCKET_TYPES: dict[Protocol, SocketType] = {**inet_numbers.SOCKET_TYPES, "icmp": "dgram"}
 
 # The first line of a file, runs of blanks as one (tcp4_seq_show, udp4_seq_show and so on).
 TCP_HEADER = (
@@ -124,8 +119,8 @@ def _by_digits(states: tuple[State | None, ...]) -> dict[bytes, State | None]:
 
 
 # State by the digits of its number; None where the port decides.
-TCP_STATES = _by_digits(inet_diag.TCP_STATES)
-DATAGRAM_STATES = _by_digits(inet_diag.DATAGRAM_STATES)
+TCP_STATES = _by_digits(inet_numbers.TCP_STATES)
+DATAGRAM_STATES = _by_digits(inet_numbers.DATAGRAM_STATES)
 CLOSE_DIGITS, LISTEN_DIGITS = b"%02X" % CLOSE, b"%02X" % LISTEN
 
 

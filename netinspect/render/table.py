@@ -41,7 +41,8 @@ STATE_COLOURS = {
 class Pad(Protocol):
     """What brings the cells of a column to one width."""
 
-    def __call__(self, cells: list[str], width: int, *, to_right: bool) -> Iterable[str]: ...
+    def __call__(self, cells: list[str], width: int, *, to_right: bool) -> Iterable[str]:
+        """The cells, each of the width."""
 
 
 class Layout(NamedTuple):
