@@ -38,6 +38,7 @@ QUIET: Command = ("--lport", str(QUIET_PORT))
 BUSY: Command = ("--lport", str(FIRST_PORT))
 SS: Command = ("ss", "-tan")
 SS_OWNED: Command = ("ss", "-tanp")
+SS_EXTENDED: Command = ("ss", "-taniemo")
 LSOF: Command = ("lsof", "-nP", "-iTCP")
 NETSTAT: Command = ("netstat", "-tan")
 PSUTIL_TCP: Command = (PYTHON, "-c", "import psutil; print(psutil.net_connections('tcp'))")
@@ -84,6 +85,13 @@ def _groups() -> list[Question]:
         Question("summary by state", "large", (*SUMMARY, "--by", "state"), SS),
         Question("summary by remote address, the 10 largest", "large", ten_largest, SS),
         Question("summary by remote address, the 10 largest", "peers", ten_largest, SS),
+    ]
+
+
+def _extended() -> list[Question]:
+    return [
+        Question("extended, table", "large", (*TABLE, "-e"), SS_EXTENDED, 1.5, rounds=3),
+        Question("extended, NDJSON", "large", (*NDJSON, "-e"), SS_EXTENDED, 1.5, rounds=3),
     ]
 
 
@@ -137,6 +145,7 @@ QUESTIONS: list[Question] = [
     Question("NDJSON without owners", "large", NDJSON, NETSTAT, rounds=5),
     *_one_port(),
     *_groups()[:2],
+    *_extended(),
     *_with_owners(),
     *_without_owners("peers")[:2],
     *_groups()[2:],
