@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from msgspec import UNSET
 
 from netinspect.model import Connection
 from netinspect.render.escape import display_width
 from netinspect.render.owner_facts import owner_facts
-from netinspect.render.socket_facts import read_facts
+from netinspect.render.socket_facts import GAP, read_facts
 
 INDENT = "    "
-GAP = "  "
 
 
 def fact_lines(connections: Sequence[Connection], width: int | None) -> Iterator[list[str]]:
@@ -20,14 +20,15 @@ def fact_lines(connections: Sequence[Connection], width: int | None) -> Iterator
 
     :param width: of the terminal; None where nothing is broken into lines.
     """
-    tcp = [_directions(connections), *read_facts(connections, "tcp_info")]
-    setup = [*read_facts(connections, "memory"), *read_facts(connections, "options")]
-    nothing = [()] * len(connections)
-    paragraphs = zip(
-        zip(*tcp, strict=True), zip(*setup, strict=True) if setup else nothing, strict=True
-    )
-    for connection, facts in zip(connections, paragraphs, strict=True):
-        lines = [line for paragraph in facts for line in _wrapped(paragraph, width)]
+    read = partial(read_facts, connections, is_joined=width is None)
+    told = ([_directions(connections), *read("tcp_info")], [*read("memory"), *read("options")])
+    paragraphs = [
+        [_wrapped(facts, width) for facts in zip(*columns, strict=True)]
+        for columns in told
+        if columns
+    ]
+    for connection, *of_socket in zip(connections, *paragraphs, strict=True):
+        lines = [line for paragraph in of_socket for line in paragraph]
         for owner in connection.owners:
             if owner.command_line is not UNSET:
                 lines += _wrapped(owner_facts(owner), width)

@@ -75,10 +75,10 @@ def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterato
 
 
 def _interleaved(rows: bytes, lines_below: Iterable[list[str]]) -> bytes:
-    return b"".join(
-        row + "".join(f"{line}\n" for line in lines).encode()
-        for row, lines in zip(rows.splitlines(keepends=True), lines_below, strict=True)
-    )
+    lines: list[str] = []
+    for row, below in zip(rows.decode().split("\n")[:-1], lines_below, strict=True):
+        lines += (row, *below)
+    return "\n".join([*lines, ""]).encode()
 
 
 def _settle(
