@@ -30,7 +30,7 @@ from netinspect.model import (
     decode_name,
 )
 from netinspect.owners import Owners, find_owners
-from netinspect.query import Query, at_tables, possible_states
+from netinspect.query import Query, at_tables, possible_states, states_of
 from netinspect.sources import Batch, Source, candidates, tally_records
 from netinspect.sources.chain import Chain
 
@@ -40,13 +40,6 @@ if TYPE_CHECKING:
     from netinspect.grouping.record import Group, Groups, LeftOut
     from netinspect.grouping.tally import Tally
     from netinspect.processes import ProcessDetails, Processes
-
-# The states that sockets can be in: a summary shows them also when there is none.
-UNIX_STATES: frozenset[State] = frozenset({"ESTABLISHED", "LISTEN", "UNCONN"})
-DATAGRAM_STATES: frozenset[State] = frozenset({"ESTABLISHED", "UNCONN"})
-TCP_STATES: frozenset[State] = frozenset(STATES) - {"UNCONN", "UNKNOWN"}
-POSSIBLE_STATES = {"tcp": TCP_STATES, "unix": UNIX_STATES}
-
 
 # Where there may be nothing to look for: a batch holds up to some hundred sockets.
 FEW_BATCHES = 8
@@ -376,5 +369,4 @@ def _is_shown_empty(table: Table, state: State, selection: Selection) -> bool:
     """A monitor needs the 0 of a state; not of one that was filtered out."""
     asked = selection.query().states
     told = possible_states(at_tables(selection.expression, (table,)))
-    possible = POSSIBLE_STATES.get(table.protocol, DATAGRAM_STATES)
-    return state in possible & told and (asked is None or state in asked)
+    return state in states_of(table.protocol) & told and (asked is None or state in asked)

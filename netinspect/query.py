@@ -18,6 +18,10 @@ Side = Literal["local", "remote"]
 # Sockets of the others have no port that the record would tell.
 WITH_PORTS: frozenset[Protocol] = frozenset({"tcp", "udp", "udplite"})
 ALL_STATES = frozenset(STATES)
+# What sockets of a protocol can be in.
+TCP_STATES = ALL_STATES - {"UNCONN", "UNKNOWN"}
+UNIX_STATES: frozenset[State] = frozenset({"ESTABLISHED", "LISTEN", "UNCONN"})
+DATAGRAM_STATES: frozenset[State] = frozenset({"ESTABLISHED", "UNCONN"})
 
 
 class PortRange(NamedTuple):
@@ -231,6 +235,25 @@ def possible_states(condition: Condition, *, upper: bool = True) -> frozenset[St
     return ALL_STATES if upper else frozenset()
 
 
+def states_of(protocol: Protocol) -> frozenset[State]:
+    """The states that sockets of this protocol can be in."""
+    return {"tcp": TCP_STATES, "unix": UNIX_STATES}.get(protocol, DATAGRAM_STATES)
+
+
+def asked_states(
+    states: frozenset[State] | None, condition: Condition, tables: Iterable[Table]
+) -> frozenset[State]:
+    """Those of the states (None: of all) in which sockets of these tables may meet the condition.
+
+    For datagrams this keeps CLOSE out, which is no state of theirs, but to the kernel the same
+    number as UNCONN: where a condition says "not UNCONN" the mask would let them all through.
+    """
+    named: frozenset[State] = frozenset({"UNKNOWN"})
+    named = named.union(*(states_of(table.protocol) for table in tables))
+    possible = named & possible_states(condition)
+    return possible if states is None else possible & states
+
+
 # In these the kernel may keep the address of a former peer; the record says that there is none.
 PEERLESS: frozenset[State] = frozenset({"LISTEN", "CLOSE", "UNCONN", "BOUND"})
 ANY_IPV6 = Network("local", bytes(16), 0)
@@ -247,10 +270,11 @@ def kernel_test(query: Query, tables: Iterable[Table]) -> KernelTest:
     """The part of a query that a kernel can test itself, of these tables in one dump."""
     if query.condition == TRUE:
         return KernelTest(query.states, TRUE)
+    tables = tuple(tables)
     condition = at_tables(query.condition, tables)
-    states = (ALL_STATES if query.states is None else query.states) & possible_states(condition)
-    asked = None if states == ALL_STATES else states
-    return KernelTest(asked, kernel_bound(condition, states, upper=True))
+    states = asked_states(query.states, condition, tables)
+    is_narrower = states < asked_states(None, TRUE, tables)
+    return KernelTest(states if is_narrower else None, kernel_bound(condition, states, upper=True))
 
 
 def kernel_bound(condition: Condition, states: frozenset[State], *, upper: bool) -> Condition:

@@ -11,7 +11,7 @@ from netinspect.filters.expression import DEEPEST, parse_expression
 from netinspect.filters.selection import select
 from netinspect.filters.terms import predicate
 from netinspect.model import STATES, Connection, Owner, Table
-from netinspect.query import at_tables
+from netinspect.query import at_tables, kernel_test
 from tests.records import made
 
 PLACES = [
@@ -263,6 +263,16 @@ def test_what_only_the_kernel_can_tell_is_expanded() -> None:
     text = " or ".join(f"fwmark = {n}" for n in range(5))
     with pytest.raises(ValueError, match="has 5 conditions beside others"):
         select(expression=f"{text} or rtt > 5").expanded()
+
+
+def test_a_datagram_that_is_not_unconn_is_not_closed_either() -> None:
+    """To the kernel both are state 7: its mask must leave that out where nothing else does."""
+    (part,) = select(protocols=["udp"], expression="not ( state unconn or fwmark = 1 )").expanded()
+    assert part.socket_test() is None
+    for table in part.tables:
+        states = kernel_test(part.query(), (table,)).states
+        assert states is not None
+        assert not states & {"UNCONN", "CLOSE"}
 
 
 # Texts, and what they mean, written side by side.

@@ -10,19 +10,18 @@ from netinspect.filters.selection import Test
 from netinspect.filters.terms import OWNER_TERMS, predicate
 from netinspect.model import State, Table
 from netinspect.query import (
-    ALL_STATES,
     FALSE,
     TRUE,
     UNTOLD,
     Condition,
     Leaf,
     all_of,
+    asked_states,
     at_tables,
     conjuncts,
     kernel_bound,
     leaves,
     negation,
-    possible_states,
     substitute,
     unknown,
 )
@@ -75,9 +74,7 @@ def _is_decided(
 ) -> bool:
     """Whether the kernel alone can say of all sockets of these tables whether the part holds."""
     for table in tables:
-        asked = (ALL_STATES if states is None else states) & possible_states(
-            at_tables(whole, (table,))
-        )
+        asked = asked_states(states, at_tables(whole, (table,)), (table,))
         left = at_tables(part, (table,))
         if kernel_bound(left, asked, upper=True) != kernel_bound(left, asked, upper=False):
             return False
