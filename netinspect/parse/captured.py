@@ -1,0 +1,75 @@
+"""What the readers of captured output have in common: formats, batches, and rows that fail.
+
+A reader takes the lines of what a tool printed and yields records. A row that it cannot read is
+never lost in silence: it goes to `Faults`, which count all and keep the first of them to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+from netinspect.model import Connection, decode_name
+
+MOST_KEPT = 20
+# Sockets in a batch, about: enough that the cost of a batch is nothing, little to hold.
+BATCH_SIZE = 1000
+
+
+class Fault(Struct, frozen=True):
+    """A row that cannot be read, and why.
+
+    :param line: its number in the capture; the first is 1.
+    :param text: the row, as it stands there.
+    :param column: index of the character of `text` where the fault is.
+    :param expected: what should be there, as "a state such as ESTABLISHED".
+    """
+
+    line: int
+    text: str
+    column: int
+    expected: str
+
+
+class Faults:
+    """What of one capture could not be read: how many rows, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.kept: list[Fault] = []
+
+    def add(self, line: int, text: str, column: int, expected: str) -> None:
+        """Count a row, see `Fault`."""
+        self.count += 1
+        if len(self.kept) < MOST_KEPT:
+            self.kept.append(Fault(line, text, column, expected))
+
+
+# Lines without their ends, decoded as UTF-8 with surrogateescape.
+Lines: TypeAlias = Iterable[str]
+# Yields batches of up to about BATCH_SIZE records, in the order of the rows.
+Reader: TypeAlias = Callable[[Lines, Faults], Iterator[list[Connection]]]
+
+
+class Format(NamedTuple):
+    """One kind of captured output.
+
+    :param name: what `--format` takes and `sources` shows: `macos-netstat`.
+    :param title: what a person calls it: `macOS netstat`.
+    :param recognises: whether the first 50 lines that are not empty look like this.
+    :param read: the reader.
+    """
+
+    name: str
+    title: str
+    recognises: Callable[[Sequence[str]], bool]
+    read: Reader
+
+
+def captured_name(text: str) -> str:
+    """A name in a capture, as the record has it: see `decode_name`."""
+    if text.isascii() and "\\" not in text and "\0" not in text:
+        return text
+    return decode_name(text.encode("utf-8", "surrogateescape"))
