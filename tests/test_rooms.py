@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOT = "netinspect"
 
 # Which rooms a room may import, besides itself.
-LEAVES = {"errors", "extended", "model", "query"}
+LEAVES = {"errors", "extended", "model", "query", "settings"}
 BELOW_API = LEAVES | {"filters", "grouping", "owners", "parse", "processes", "sources"}
 BELOW_MONITOR = BELOW_API | {"api", "diagnose", "render", "teach"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extended": set(),
     "model": {"extended"},
     "query": {"errors", "model"},
+    "settings": set(),
     "parse": LEAVES,
     "filters": LEAVES,
     "grouping": LEAVES,
