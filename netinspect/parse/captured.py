@@ -11,9 +11,15 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from netinspect.model import Connection, decode_name
+from netinspect.model import Connection, Note, decode_name
 
 MOST_KEPT = 20
+# What a reader may remark of rows that it can read, with what is said of that many.
+REMARKS = {
+    "truncated_address": "{count} addresses are cut short in the capture, so that they may be wrong",
+    "names_not_numeric": "{count} addresses and ports are names in the capture; ports that are are "
+    "not known: capture with -n",
+}
 # Sockets in a batch, about: enough that the cost of a batch is nothing, little to hold.
 BATCH_SIZE = 1000
 
@@ -34,17 +40,32 @@ class Fault(Struct, frozen=True):
 
 
 class Faults:
-    """What of one capture could not be read: how many rows, and the first of them."""
+    """What of one capture could not be read: how many rows, and the first of them.
+
+    Also what else is to be said of it: `notes` that the capture itself has, and remarks.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self.kept: list[Fault] = []
+        self.notes: list[Note] = []
+        self._remarks: dict[str, int] = {}
 
     def add(self, line: int, text: str, column: int, expected: str) -> None:
         """Count a row, see `Fault`."""
         self.count += 1
         if len(self.kept) < MOST_KEPT:
             self.kept.append(Fault(line, text, column, expected))
+
+    def remark(self, code: str, count: int = 1) -> None:
+        """Count something that is as REMARKS says."""
+        self._remarks[code] = self._remarks.get(code, 0) + count
+
+    def all_notes(self) -> list[Note]:
+        """The notes, and one for each kind of remark."""
+        remarks = self._remarks.items()
+        counted = [Note(code, n, REMARKS[code].format(count=n)) for code, n in remarks]
+        return [*self.notes, *counted]
 
 
 # Lines without their ends, decoded as UTF-8 with surrogateescape.
