@@ -16,9 +16,9 @@ from netinspect.model import Connection, Note, decode_name
 MOST_KEPT = 20
 # What a reader may remark of rows that it can read, with what is said of that many.
 REMARKS = {
-    "truncated_address": "{count} addresses are cut short in the capture, so that they may be wrong",
-    "names_not_numeric": "{count} addresses and ports are names in the capture; ports that are are "
-    "not known: capture with -n",
+    "truncated_address": "{count} addresses may be cut short in the capture",
+    "names_not_numeric": "{count} hosts and ports are names in the capture, and the ports of those "
+    "are not known: capture with -n",
 }
 # Sockets in a batch, about: enough that the cost of a batch is nothing, little to hold.
 BATCH_SIZE = 1000
