@@ -3,6 +3,8 @@
 PYTHON ?= python3
 PREFIX ?= $(HOME)/.local
 ARGS ?=
+# The tests of one file share sockets, so a file stays with one worker.
+PARALLEL := -n auto --dist loadfile
 PYTEST_ARGS ?=
 
 # The supported Python versions, oldest first, as pyproject.toml names them.
@@ -22,8 +24,8 @@ run: venv ## run from the checkout: make run ARGS="--state listen --json"
 	@$(BIN)/netinspect $(ARGS)
 
 test: lint type package ## all checks and tests, then the tests on the oldest and the newest Python here
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
-	@scripts/test-others '$(VERSIONS)' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	@scripts/test-others '$(VERSIONS)' $(PARALLEL) $(PYTEST_ARGS)
 
 lint: venv-dev ## format and lint checks, of the man page too
 	$(BIN)/ruff format --check .

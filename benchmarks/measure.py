@@ -14,6 +14,8 @@ from typing import NamedTuple
 LONGEST_S = 1200
 PIPE_SIZE = 1 << 16
 LINE_END = b"\n"
+# Installed programs have their bytecode on disk, so ours may write it too, whatever the caller set.
+ENVIRONMENT = {**os.environ, "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": ""}
 
 
 class MeasureError(Exception):
@@ -99,7 +101,7 @@ def _spawn(command: Sequence[str], errors: int) -> tuple[int, int]:
         pid = os.posix_spawnp(
             command[0],
             tuple(command),
-            {**os.environ, "LC_ALL": "C"},
+            ENVIRONMENT,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, writing, 1),

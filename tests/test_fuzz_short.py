@@ -12,7 +12,7 @@ from tests import fuzz, kills
 from tests.fuzz import SEED, TARGET_NAMES, TARGETS, Damage, Target
 from tests.namespace import why_not
 
-INPUTS = 20_000
+INPUTS = 4_000
 KILLS = 20
 MEGABYTE = 1 << 20
 

@@ -35,7 +35,6 @@ pytestmark = pytest.mark.live
 
 PROTOCOLS = ("tcp", "udp", "udplite", "raw", "icmp", "unix")
 SO_MARK = 36  # asm-generic/socket.h
-ME = os.getpid()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -212,14 +211,15 @@ def owned(text: str | None = None) -> list[Connection]:
 @pytest.mark.parametrize(
     "text",
     [
-        f"pid = {ME} and sport >= 1",
-        f"pid != {ME}",
-        f"( pid = {ME} and state listen ) or state time-wait",
-        f"autobound and not pid = {ME}",
-        f"( autobound or pid = {ME} ) and proto = tcp",
+        "pid = {me} and sport >= 1",
+        "pid != {me}",
+        "( pid = {me} and state listen ) or state time-wait",
+        "autobound and not pid = {me}",
+        "( autobound or pid = {me} ) and proto = tcp",
     ],
 )
 def test_owners_in_an_expression(text: str) -> None:
+    text = text.format(me=os.getpid())
     time_wait()
     marks.cache_clear()
     found: list[Connection] = []
