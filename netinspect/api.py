@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
@@ -33,6 +32,7 @@ from netinspect.owners import Owners, find_owners
 from netinspect.query import Query, at_tables, possible_states, states_of
 from netinspect.sources import Batch, Source, candidates, tally_records
 from netinspect.sources.chain import Chain
+from netinspect.sources.platforms import platform
 
 if TYPE_CHECKING:
     from netinspect.filters.direction import Directions
@@ -87,7 +87,7 @@ class Listing:
         ]
         self.envelope = Envelope(
             host=decode_name(os.fsencode(socket.gethostname())),
-            platform=sys.platform,
+            platform=platform(),
             sources=tuple(source.name for source in self._chain.used),
             taken_at=taken_at,
         )

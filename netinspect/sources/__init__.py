@@ -6,7 +6,6 @@ whole table before it looks for owners, at 124 bytes a socket instead of 450.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection, Note, State, Table
 from netinspect.query import Query
+from netinspect.sources.platforms import platform, preferred_sources
 
 
 class Batch(Protocol):
@@ -94,5 +94,4 @@ def candidates(name: str) -> list[Callable[[], Source]]:
         raise UsageError(unknown_word("source", name, SOURCE_NAMES))
     if name != "auto":
         return [SOURCES[name]]
-    names = ("sock_diag", "proc", "psutil") if sys.platform == "linux" else ("psutil",)
-    return [SOURCES[name] for name in names]
+    return [SOURCES[name] for name in preferred_sources(platform())]

@@ -1,0 +1,30 @@
+"""Which system this is."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# As sys.platform spells it: darwin, freebsd15, openbsd7, netbsd10, win32, linux.
+PLATFORM_VARIABLE = "NETINSPECT_PLATFORM"
+
+# The sources to ask, in the order of preference, by the beginning of the platform's name.
+PREFERENCES: dict[str, tuple[str, ...]] = {
+    "linux": ("sock_diag", "proc", "psutil"),
+}
+OF_THE_REST = ("psutil",)
+
+
+def platform() -> str:
+    """The platform, as sys.platform spells it; NETINSPECT_PLATFORM can say another."""
+    return os.environ.get(PLATFORM_VARIABLE) or sys.platform
+
+
+def preferred_sources(name: str) -> tuple[str, ...]:
+    """The names of the sources for a platform.
+
+    >>> preferred_sources("linux")
+    ('sock_diag', 'proc', 'psutil')
+    """
+    found = (sources for start, sources in PREFERENCES.items() if name.startswith(start))
+    return next(found, OF_THE_REST)
