@@ -9,14 +9,16 @@ Without an option for width an IPv6 host is cut to 16 characters, and a port is 
 
 from __future__ import annotations
 
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Literal, NamedTuple
 
+from netinspect.errors import CellError
 from netinspect.model import State
-from netinspect.parse.captured import captured_name
+from netinspect.parse.address import MOST_REMEMBERED
+from netinspect.parse.cells import HIGHEST_PORT, HOST_NAME, SERVICE_NAME, canonical_address
 
 CUT_HOST = 16
-MOST_REMEMBERED = 1 << 13
+# What is left of a cut address where a name would not do
+ADDRESS_CHARACTERS = "0123456789abcdefABCDEF:."
 WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}
 
 # sys/netinet/tcp_fsm.h of all BSDs, and the short forms of NetBSD's `netstat -An`
@@ -43,31 +45,35 @@ TCP_STATES: dict[str, State] = {
     "TMWAIT": "TIME_WAIT",
 }
 
+Remark = Literal["truncated_address", "names_not_numeric"]
+
 
 class Endpoint(NamedTuple):
     """One end of a socket.
 
     :param address: as the record has it; a name, or what is left of an address, as it was printed.
-    :param port: None where it is a name.
+    :param port: None where it is a name; 0 where there is none.
     :param remark: a code of `captured.REMARKS`: what is not as it should be.
     """
 
     address: str
     port: int | None
-    remark: Literal["truncated_address", "names_not_numeric"] | None = None
+    remark: Remark | None = None
 
     @property
     def is_unset(self) -> bool:
-        """Whether it is `*.*`: of the remote end there is no peer then."""
+        """Whether it is `*.*`: a remote end like this is no peer."""
         return self.port == 0 and self.address in WILDCARDS.values()
 
 
-class Endpoints(dict[str, "Endpoint | None"]):
-    """Endpoints of one family by their text, each read once; None for what is none.
+class Endpoints(dict[str, Endpoint]):
+    """Endpoints of one family by their text, each read once.
+
+    A text that is none raises `CellError`.
 
     :param is_wide: whether hosts are whole: netstat had -W (FreeBSD), -v (OpenBSD, NetBSD) or -l
         (macOS).
-    :param separator: what stands before the port; sockstat has a colon.
+    :param separator: what stands before the port: other tools have a colon.
     """
 
     def __init__(
@@ -77,9 +83,11 @@ class Endpoints(dict[str, "Endpoint | None"]):
         self._is_wide = is_wide
         self._separator = separator
 
-    def __missing__(self, text: str) -> Endpoint | None:
+    def __missing__(self, text: str) -> Endpoint:
         host, separator, port = text.rpartition(self._separator)
-        endpoint = self._endpoint(host, port) if separator and host and port else None
+        if not separator:
+            raise CellError(text, f"an address and a port such as 127.0.0.1{self._separator}25")
+        endpoint = self._endpoint(host, port)
         if len(self) >= MOST_REMEMBERED:
             self.clear()
         self[text] = endpoint
@@ -88,54 +96,37 @@ class Endpoints(dict[str, "Endpoint | None"]):
     def _endpoint(self, host: str, port: str) -> Endpoint:
         number = parse_port(port)
         address = self._address(host)
-        remark: Literal["truncated_address", "names_not_numeric"] | None = None
         if self._is_cut(host, address):
-            remark = "truncated_address"
-        elif address is None or number is None:
-            remark = "names_not_numeric"
-        return Endpoint(captured_name(host) if address is None else address, number, remark)
+            return Endpoint(address or host, number, "truncated_address")
+        if address is None and not HOST_NAME.fullmatch(host):
+            raise CellError(host, "an address such as 127.0.0.1 or ::1")
+        is_name = address is None or number is None
+        return Endpoint(address or host, number, "names_not_numeric" if is_name else None)
 
     def _address(self, host: str) -> str | None:
-        """The address in its canonical form; None for what is no address."""
+        """The address in its canonical form; None for what is no address of this family."""
         if host == "*":
             return WILDCARDS[self._family]
-        if self._family == "ipv4":
-            return host if is_ipv4(host) else None
-        return canonical_ipv6(host)
+        address = canonical_address(host)
+        if address is None or (":" in address) == (self._family == "ipv6"):
+            return address
+        return f"::ffff:{address}" if self._family == "ipv6" else None
 
     def _is_cut(self, host: str, address: str | None) -> bool:
-        if self._family == "ipv4" or self._is_wide or ":" not in host:
+        """Whether it may be all that was left of 16 characters and more."""
+        if self._is_wide or ":" not in host or not host.isprintable():
             return False
-        return address is None or len(host) == CUT_HOST
+        return len(host) == CUT_HOST or (address is None and host.rstrip(ADDRESS_CHARACTERS) == "")
 
 
 def parse_port(text: str) -> int | None:
-    """A port, 0 for `*`; None for what is no number up to 65535."""
+    """A port, 0 for `*`; None for the name of a service."""
     if text == "*":
         return 0
-    is_number = text.isascii() and text.isdecimal() and len(text) <= 5
-    port = int(text) if is_number else None
-    return port if port is not None and port < 1 << 16 else None
-
-
-def is_ipv4(text: str) -> bool:
-    """Whether this is an IPv4 address of four numbers."""
-    try:
-        inet_pton(AF_INET, text)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def canonical_ipv6(text: str) -> str | None:
-    """An IPv6 address in the form of RFC 5952, with its zone; an IPv4 address as v4-mapped.
-
-    >>> canonical_ipv6("FE80:0::1%em0"), canonical_ipv6("10.0.0.1"), canonical_ipv6("localhost")
-    ('fe80::1%em0', '::ffff:10.0.0.1', None)
-    """
-    host, percent, zone = text.partition("%")
-    try:
-        packed = inet_pton(AF_INET6, host if ":" in host else f"::ffff:{host}")
-    except (OSError, ValueError):
-        return None
-    return inet_ntop(AF_INET6, packed) + percent + captured_name(zone)
+    if text.isascii() and text.isdecimal():
+        if len(text) > 5 or int(text) > HIGHEST_PORT:
+            raise CellError(text, f"a port from 0 to {HIGHEST_PORT}")
+        return int(text)
+    if not SERVICE_NAME.fullmatch(text):
+        raise CellError(text, "a port such as 443")
+    return None
