@@ -45,6 +45,19 @@ class ParseError(NetinspectError):
     """Bytes or text from outside are not what their format promises."""
 
 
+class CellError(ParseError):
+    """One part of a row in a capture is not what stands at this place.
+
+    :param text: the part.
+    :param expected: what should be there, as "a port from 0 to 65535".
+    """
+
+    def __init__(self, text: str, expected: str) -> None:
+        self.text = text
+        self.expected = expected
+        super().__init__(f"expected {expected}, found {text!r}")
+
+
 class SourceError(NetinspectError):
     """The system's sockets could not be read."""
 

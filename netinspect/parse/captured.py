@@ -94,3 +94,15 @@ def captured_name(text: str) -> str:
     if text.isascii() and "\\" not in text and "\0" not in text:
         return text
     return decode_name(text.encode("utf-8", "surrogateescape"))
+
+
+class BinaryFormat(NamedTuple):
+    """A kind of capture that is no text: as `Format`, of bytes.
+
+    :param recognises: whether the first bytes look like this.
+    """
+
+    name: str
+    title: str
+    recognises: Callable[[bytes], bool]
+    read: Callable[[Iterable[bytes], Faults], Iterator[list[Connection]]]

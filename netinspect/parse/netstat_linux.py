@@ -1,0 +1,349 @@
+"""What netstat of Linux prints: that of net-tools (GNU) and that of BusyBox.
+
+net-tools' netstat.c prints, with -e user and inode, with -p a process, with -o the timer, each
+behind the state; without a header, as behind grep, the shape of a row tells which are there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from netinspect.errors import CellError
+from netinspect.model import (
+    Connection,
+    Owner,
+    OwnerStatus,
+    SocketType,
+    State,
+    Timer,
+    TimerKind,
+)
+from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
+from netinspect.parse.cells import (
+    OWNERLESS,
+    PEERLESS,
+    WITH_LISTEN,
+    Addresses,
+    Numbers,
+    Ports,
+    States,
+    canonical_address,
+    column_of,
+    exposure_of,
+    kind,
+    split_endpoint,
+)
+from netinspect.parse.inet_numbers import closed_state
+
+KINDS = {
+    "tcp": kind("tcp", "ipv4"),
+    "tcp6": kind("tcp", "ipv6"),
+    "udp": kind("udp", "ipv4"),
+    "udp6": kind("udp", "ipv6"),
+    "udpl": kind("udplite", "ipv4"),
+    "udpl6": kind("udplite", "ipv6"),
+    "raw": kind("raw", "ipv4"),
+    "raw6": kind("raw", "ipv6"),
+    "sctp": kind("sctp", "ipv4"),
+    "sctp6": kind("sctp", "ipv6"),
+}
+WILDCARDS = {"ipv4": "0.0.0.0", "ipv6": "::"}
+# BusyBox has tcp for both families.
+OF_IPV6 = {"tcp": KINDS["tcp6"], "udp": KINDS["udp6"], "raw": KINDS["raw6"]}
+STATES = States(
+    ESTABLISHED="ESTABLISHED",
+    SYN_SENT="SYN_SENT",
+    SYN_RECV="SYN_RECV",
+    FIN_WAIT1="FIN_WAIT1",
+    FIN_WAIT2="FIN_WAIT2",
+    TIME_WAIT="TIME_WAIT",
+    CLOSE="CLOSE",
+    CLOSE_WAIT="CLOSE_WAIT",
+    LAST_ACK="LAST_ACK",
+    LISTEN="LISTEN",
+    CLOSING="CLOSING",
+    UNKNOWN="UNKNOWN",
+)
+UNIX_STATES = States(
+    {
+        "": "UNCONN",
+        "LISTENING": "LISTEN",
+        "CONNECTED": "ESTABLISHED",
+        "CONNECTING": "ESTABLISHED",
+        "DISCONNECTING": "UNCONN",
+        "FREE": "UNCONN",
+        "UNKNOWN": "UNKNOWN",
+    }
+)
+UNIX_TYPES: dict[str, SocketType] = {
+    "STREAM": "stream",
+    "DGRAM": "dgram",
+    "SEQPACKET": "seqpacket",
+    "RAW": "raw",
+    "RDM": "rdm",
+}
+TIMERS: dict[str, TimerKind] = {
+    "on": "retransmit",
+    "keepalive": "keepalive",
+    "timewait": "time_wait",
+    "probe": "zero_window",
+}
+TITLES = ("Active ", "Proto ", "netstat: no support for ")
+# Printed on stderr, which may be in the capture; the sentence goes on in a second line.
+HIDDEN = ("(Not all processes could be identified", "(No info could be read for")
+SECOND_LINE = "will not be shown, you would have to be root"
+CUT_LENGTH = 23  # of a cell: without -W an IPv6 address is made to fit
+
+# What stands behind the state with -e, -p and -o; a name may have blanks:
+#   1000       31337      4242/nginx: worker   keepalive (7199.05/0/0)
+REST = re.compile(
+    r"(?:(?P<user>[^\s/-][^\s/]*) +(?P<inode>\d{1,20})(?: +|$))?"
+    r"(?:(?P<pid>\d{1,10})/(?P<name>.*?)|(?P<nobody>-))?"
+    r"(?: *(?P<timer>[a-z]+|unkn-\d+) \((?P<seconds>\d{1,10}\.\d\d)/(?P<sent>\d{1,10})"
+    r"/(?P<probes>\d{1,10})\))? *"
+)
+# unix  2      [ ACC ]     STREAM     LISTENING     31337    4242/a b             /run/a b
+UNIX_ROW = re.compile(
+    r"unix +\d+ +\[[ A-Z]*\] +(?P<type>[A-Z]+) +(?P<state>[A-Z]*) +(?P<inode>\d{1,20})"
+    r"(?P<rest> .*)?"
+)
+# The program is padded to 20; where it is cut, it takes 19.
+UNIX_OWNER = re.compile(
+    r" +(?:(?P<pid>\d{1,10})/(?P<name>.{0,18}?)|(?P<nobody>-)) +(?P<path>\S.*)?"
+)
+# tcp6       0      0 :::22                   :::*                    LISTEN
+GNU_ROW = re.compile(
+    r"(?:tcp|udp|udpl|raw|sctp)6? +\d+ +\d+ \S+:\S+ +\S+:\S+(?: |$)|unix +\d+ +\[[ A-Z]*\] +[A-Z]+ "
+)
+BUSYBOX_ROW = re.compile(r"(?:tcp|udp|raw) +\d+ +\d+ \S*:\S*:\S+ +\S+:\S+(?: |$)")
+UNIX_ROW_SHAPE = "a row such as unix  2  [ ACC ]  STREAM  LISTENING  31337  /run/a"
+
+
+class Rest(NamedTuple):
+    """What stands behind the state."""
+
+    uid: int | None = None
+    user: str | None = None
+    inode: int | None = None
+    owners: tuple[Owner, ...] = ()
+    status: OwnerStatus = "unsupported"
+    timer: Timer | None = None
+
+
+NOTHING = Rest()
+NOT_OWNED = Rest(status="none")
+
+
+class Reading:
+    """One capture while it is read: what earlier rows told of later ones."""
+
+    def __init__(self, faults: Faults, *, is_busybox: bool) -> None:
+        self._is_busybox = is_busybox
+        self._faults = faults
+        self._addresses, self._ports = Addresses(), Ports()
+        self._recv_qs, self._send_qs = Numbers("the receive queue"), Numbers("the send queue")
+        self._unseen: OwnerStatus = "not_found"
+        self._has_owners = False
+
+    def batches(self, lines: Lines) -> Iterator[list[Connection]]:
+        """See `captured.Reader`."""
+        records = []
+        for number, line in enumerate(lines, 1):
+            try:
+                fields = line.split(None, 5)
+                if fields and fields[0] in KINDS:
+                    records.append(self._inet(fields))
+                elif fields and fields[0] == "unix":
+                    records.append(self._unix(line))
+                else:
+                    self._title(line)
+            except CellError as error:
+                self._faults.add(number, line, column_of(line, error.text), error.expected)
+            if len(records) >= BATCH_SIZE:
+                yield records
+                records = []
+        yield records
+        named = self._addresses.named + self._ports.named
+        if named:
+            self._faults.remark("names_not_numeric", named)
+
+    def _title(self, line: str) -> None:
+        """A line that is no row: the first lines tell whether there are owners."""
+        if line.startswith("Proto "):
+            self._has_owners = "PID/Program" in line
+        elif line.lstrip().startswith(HIDDEN):
+            self._unseen = "hidden"
+        elif line.strip() and not line.startswith(TITLES) and SECOND_LINE not in line:
+            raise CellError(line.split(None, 1)[0], "a protocol such as tcp or tcp6")
+
+    def _inet(self, fields: list[str]) -> Connection:
+        if len(fields) < 5:
+            raise CellError(fields[-1], "a row of at least five columns")
+        name, recv_q, send_q, local_cell, remote_cell = fields[:5]
+        of_kind = KINDS[name]
+        if self._is_busybox and local_cell.count(":") > 1:
+            of_kind = OF_IPV6.get(name, of_kind)
+        (protocol, family), socket_type = of_kind
+        local, local_port = self._endpoint(local_cell, family)
+        remote, remote_port = self._endpoint(remote_cell, family)
+        behind = fields[5].rstrip() if len(fields) > 5 else ""
+        if protocol in WITH_LISTEN:
+            word, _, behind = behind.partition(" ")
+            state = STATES[word]
+            if state == "CLOSE":
+                state = closed_state(local_port != 0)
+        else:
+            state, behind = _datagram_state(behind, is_raw=protocol == "raw")
+        has_peer, is_raw = state not in PEERLESS, protocol == "raw"
+        rest = self._rest(behind) if behind else NOTHING
+        if state in OWNERLESS and not rest.owners:
+            rest = rest._replace(status="none") if behind else NOT_OWNED
+        owner = rest.owners[0] if rest.owners else None
+        return Connection(
+            protocol,
+            family,
+            socket_type,
+            state,
+            local,
+            remote if has_peer else None,
+            None if is_raw else local_port,
+            remote_port if has_peer and not is_raw else None,
+            local_port if is_raw else None,
+            None,
+            self._recv_qs[recv_q],
+            None if state == "LISTEN" else self._send_qs[send_q],
+            rest.uid,
+            rest.user,
+            rest.inode,
+            None,
+            owner.pid if owner else None,
+            owner.process if owner else None,
+            rest.owners,
+            rest.status,
+            rest.timer,
+            exposure=None if has_peer else exposure_of(local, state, protocol),
+        )
+
+    def _endpoint(self, cell: str, family: str) -> tuple[str, int | None]:
+        host, port = split_endpoint(cell)
+        if len(cell) == CUT_LENGTH and family == "ipv6":
+            return self._cut_endpoint(host, port)
+        if host == "*":
+            host = WILDCARDS[family]
+        elif host[:1] == "[":
+            host = host[1:-1]
+        return self._addresses[host], self._ports[port]
+
+    def _cut_endpoint(self, host: str, port: str) -> tuple[str, int | None]:
+        """GNU cuts the address and keeps the port, BusyBox cuts at the end."""
+        self._faults.remark("truncated_address")
+        address = canonical_address(host) or captured_name(host)
+        return address, None if self._is_busybox else self._ports[port]
+
+    def _rest(self, text: str) -> Rest:
+        """What -e, -p and -o add.
+
+        :raises CellError: it is something else.
+        """
+        match = REST.fullmatch(text.lstrip())
+        if not match:
+            raise CellError(text, "user and inode, PID/program or -, and a timer")
+        owner = None
+        if match["pid"]:
+            owner = Owner(int(match["pid"]), captured_name(match["name"]), None)
+        inode = match["inode"]
+        user = match["user"] if inode and inode != "0" else None
+        is_number = user is not None and user.isascii() and user.isdecimal()
+        return Rest(
+            int(user) if user and is_number else None,
+            captured_name(user) if user and not is_number else None,
+            int(inode) or None if inode else None,
+            (owner,) if owner else (),
+            self._owner_status(owner, inode, is_told=bool(match["nobody"])),
+            _timer(match),
+        )
+
+    def _owner_status(
+        self, owner: Owner | None, inode: str | None, *, is_told: bool
+    ) -> OwnerStatus:
+        if owner:
+            return "known"
+        if inode == "0":
+            return "none"
+        return self._unseen if is_told else "unsupported"
+
+    def _unix(self, line: str) -> Connection:
+        match = UNIX_ROW.fullmatch(line.rstrip())
+        if not match:
+            raise CellError(line, UNIX_ROW_SHAPE)
+        owner, path, is_told = self._unix_owner(match["rest"] or "")
+        inode = match["inode"]
+        return Connection(
+            "unix",
+            "unix",
+            UNIX_TYPES.get(match["type"], "raw"),
+            UNIX_STATES[match["state"]],
+            captured_name(path) if path else None,
+            *(None,) * 9,
+            int(inode) or None,
+            None,
+            owner.pid if owner else None,
+            owner.process if owner else None,
+            (owner,) if owner else (),
+            self._owner_status(owner, inode, is_told=is_told),
+        )
+
+    def _unix_owner(self, rest: str) -> tuple[Owner | None, str, bool]:
+        """The process, the path, and whether the processes are told at all."""
+        match = UNIX_OWNER.fullmatch(f"{rest} ") if self._has_owners else None
+        if match is None:
+            return None, rest.strip(), False
+        path = (match["path"] or "").rstrip()
+        if not match["pid"]:
+            return None, path, True
+        return Owner(int(match["pid"]), captured_name(match["name"]), None), path, True
+
+
+def _datagram_state(behind: str, *, is_raw: bool) -> tuple[State, str]:
+    """The state, and what stands behind it: of those without a peer it is blank.
+
+    Of raw sockets it is the kernel's number.
+    """
+    word, _, rest = behind.partition(" ")
+    if word == "ESTABLISHED" or (is_raw and word == "1"):
+        return "ESTABLISHED", rest
+    return "UNCONN", rest if is_raw and word == "7" else behind
+
+
+def _timer(match: re.Match[str]) -> Timer | None:
+    """The third number counts the unanswered probes of the timers that are not for data."""
+    timer_kind = TIMERS.get(match["timer"] or "")
+    if timer_kind is None:
+        return None
+    fired = match["probes" if timer_kind in ("keepalive", "zero_window") else "sent"]
+    return Timer(timer_kind, round(float(match["seconds"]) * 1000), int(fired))
+
+
+def _recognises(lines: Sequence[str]) -> bool:
+    return any(GNU_ROW.match(line) for line in lines)
+
+
+def _recognises_busybox(lines: Sequence[str]) -> bool:
+    """It shows IPv6 as tcp and udp; with IPv4 alone there is no difference."""
+    return any(BUSYBOX_ROW.match(line) for line in lines)
+
+
+def _read_gnu(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
+    return Reading(faults, is_busybox=False).batches(lines)
+
+
+def _read_busybox(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
+    return Reading(faults, is_busybox=True).batches(lines)
+
+
+FORMATS = (
+    Format("busybox-netstat", "BusyBox netstat", _recognises_busybox, _read_busybox),
+    Format("gnu-netstat", "GNU netstat", _recognises, _read_gnu),
+)
