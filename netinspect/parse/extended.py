@@ -196,10 +196,7 @@ class Extender:
         ]
 
     def _extensions(self, reply: Reply) -> Iterator[tuple[int, Extension]]:
-        starts_by_length: dict[int, list[int]] = {}
-        for start, end in message_spans(reply, MESSAGE.size, "inet_diag"):
-            starts_by_length.setdefault(end - start, []).append(start)
-        for length, starts in starts_by_length.items():
+        for length, starts in _starts_by_length(reply).items():
             while starts:
                 shape = self._shape(reply.data, starts, length)
                 fits = shape.fits(reply.data, starts)
@@ -217,6 +214,16 @@ class Extender:
     def _make_options(self, interface: int, values: Mapping[int, Any]) -> Options:
         device = self._interfaces[interface] if interface else None
         return decode_options(values, device, self._cgroups)
+
+
+def _starts_by_length(reply: Reply) -> dict[int, list[int]]:
+    """Where the messages of each length begin."""
+    if reply.size >= MESSAGE.size:
+        return {reply.size: list(range(0, reply.end, reply.size))}
+    starts: dict[int, list[int]] = {}
+    for start, end in message_spans(reply, MESSAGE.size, "inet_diag"):
+        starts.setdefault(end - start, []).append(start)
+    return starts
 
 
 def decode_memory(value: bytes) -> Memory | None:
