@@ -17,6 +17,7 @@ MOST_KEPT = 20
 # What a reader may remark of rows that it can read, with what is said of that many.
 REMARKS = {
     "truncated_address": "{count} addresses may be cut short in the capture",
+    "rows_left_out": "{count} rows are of sockets that are neither TCP, UDP, raw nor unix",
     "names_not_numeric": "{count} hosts and ports are names in the capture, and the ports of those "
     "are not known: capture with -n",
 }
