@@ -24,7 +24,7 @@ from netinspect.parse.bsd_address import TCP_STATES, Endpoints
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines
 from netinspect.parse.captured_socket import NOWHERE, UNTOLD, Kind, Queues, inet_socket
 from netinspect.parse.cells import Numbers
-from netinspect.parse.netstat_unix import UNIX_ROW, UnixRows, unix_listener
+from netinspect.parse.netstat_unix import UNIX_ROW, UnixRows, unix_listener, unix_row
 
 ICMP, IGMP, ICMPV6, PIM = 1, 2, 58, 103
 # Proto Recv-Q Send-Q Local Address          Foreign Address        (state)
@@ -72,7 +72,7 @@ OTHER_SECTIONS = ("Active SCTP ", "Active NETGRAPH ")
 # Some tcp sockets may have been created or deleted.
 CHANGED = re.compile(r"Some \w+ sockets may have been \w+")
 # tcp4  0/0/128                          *.22                  (netstat -L, FreeBSD)
-LISTEN_QUEUES = re.compile(r"(\d+)/\d+/(\d+)", re.ASCII)
+LISTEN_QUEUES = re.compile(r"(\d{1,18})/\d+/(\d{1,18})", re.ASCII)
 
 
 class Netstat:
@@ -128,7 +128,7 @@ class Netstat:
             self._faults.remark("rows_left_out")
             return None
         if row := UNIX_ROW.match(line):
-            self.unix_rows.add(row)
+            self.unix_rows.append(unix_row(row))
             return None
         if listener := unix_listener(line):
             return listener

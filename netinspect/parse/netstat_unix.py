@@ -52,23 +52,13 @@ class UnixRow(NamedTuple):
     peer_path: str | None
 
 
-class UnixRows:
+class UnixRows(list[UnixRow]):
     """All rows of a section: only together do they tell the names of the peers."""
-
-    def __init__(self) -> None:
-        self._rows: list[UnixRow] = []
-
-    def add(self, match: re.Match[str]) -> None:
-        """Take a row, as UNIX_ROW matches it.
-
-        :raises CellError: its type is none that a unix socket has.
-        """
-        self._rows.append(unix_row(match))
 
     def sockets(self) -> Iterator[Connection]:
         """The records."""
-        paths = {row.address: row.path for row in self._rows}
-        for row in self._rows:
+        paths = {row.address: row.path for row in self}
+        for row in self:
             peer_path = row.peer_path or (paths.get(row.peer) if row.peer else None)
             yield unix_socket(
                 row.type, _state(row), row.path, peer_path, row.queues, cookie=row.address
@@ -76,7 +66,10 @@ class UnixRows:
 
 
 def unix_row(match: re.Match[str]) -> UnixRow:
-    """A row, as UNIX_ROW matches it."""
+    """A row, as UNIX_ROW matches it.
+
+    :raises CellError: its type is none that a unix socket has.
+    """
     socket_type = SOCKET_TYPES.get(match["type"])
     if socket_type is None:
         raise CellError(match["type"], "a type such as stream or dgram")
