@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import struct
@@ -10,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Interface
 
-CLONE_NEWNET = 0x40000000  # os.unshare() and os.setns() are there from Python 3.12 on
-SIOCSIFFLAGS, SIOCSIFADDR = 0x8914, 0x8916
-IFF_UP = 0x1
+from netinspect.lab.isolation import CLONE_NEWNET, call_libc, raise_loopback, unshare
 
+SIOCSIFADDR = 0x8916  # linux/sockios.h
 LINK_LOCAL = IPv6Interface("fe80::1/64")
 
 
@@ -42,30 +40,22 @@ def private_network() -> Iterator[None]:
     """
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
-        _call("unshare", CLONE_NEWNET)
+        unshare(CLONE_NEWNET)
         try:
-            _raise_loopback()
+            raise_loopback()
+            _add_link_local()
             yield
         finally:
-            _call("setns", home, CLONE_NEWNET)
+            call_libc("setns", home, CLONE_NEWNET)
     finally:
         os.close(home)
 
 
-def _call(name: str, *arguments: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if getattr(libc, name)(*arguments):
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
-
-
-def _raise_loopback() -> None:
+def _add_link_local() -> None:
     import fcntl  # this module can be imported on Windows too
 
     index = socket.if_nametoindex("lo")
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
-        # struct ifreq: name, flags, and the rest of a union
-        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", IFF_UP))
         # struct in6_ifreq: address, prefix length, interface index
         address = struct.pack("=16sIi", LINK_LOCAL.packed, LINK_LOCAL.network.prefixlen, index)
         fcntl.ioctl(control, SIOCSIFADDR, address)

@@ -26,14 +26,13 @@ from socket import (
     SOL_SOCKET,
 )
 
+from netinspect.lab.endpoints import CLOSE, CLOSING, FIN_WAIT2, await_state, deafen
 from netinspect.parse.unix_diag import AF_UNIX
-from tests.zoo import UDPLITE, Zoo, await_state, deafen, family_of, fill, mirror
+from tests.zoo import UDPLITE, Zoo, family_of, fill, mirror
 
 SO_BINDTODEVICE = 25  # asm-generic/socket.h
 IPPROTO_RAW = 255
 NOBODY = 65534
-# include/net/tcp_states.h
-FIN_WAIT2, CLOSE, CLOSING = 5, 7, 11
 
 
 @contextmanager

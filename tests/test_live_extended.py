@@ -19,12 +19,13 @@ import pytest
 
 from netinspect.api import snapshot
 from netinspect.extended import Options, TcpInfo
+from netinspect.lab.endpoints import deafen
 from netinspect.model import Connection, Snapshot
 from tests import ss_extended
 from tests.namespace import private_network, why_not
 from tests.sockets import open_zoo
 from tests.ss_extended import GROWING, Key, Words, agree
-from tests.zoo import Zoo, deafen
+from tests.zoo import Zoo
 
 pytestmark = pytest.mark.live
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -18,11 +16,9 @@ from typing import Any, NamedTuple
 from netinspect.model import Family, Protocol, State
 from netinspect.parse.unix_diag import AF_UNIX
 
-SO_ATTACH_FILTER, SO_PROTOCOL = 26, 38  # asm-generic/socket.h
-BPF_RET = 0x06
-SIOCOUTQ = 0x5411
+SO_PROTOCOL = 38  # asm-generic/socket.h
+SIOCOUTQ = 0x5411  # asm-generic/ioctls.h
 UDPLITE = 136
-PATIENCE_S = 5
 
 PROTOCOLS: dict[tuple[int, int], Protocol] = {
     (SOCK_STREAM, IPPROTO_TCP): "tcp",
@@ -166,13 +162,6 @@ def family_of(address: Any) -> int:
     return AF_INET6 if ":" in address[0] else AF_INET
 
 
-def deafen(sock: socket.socket) -> None:
-    """Let the socket never hear anything again: struct sock_fprog with one `ret 0` (socket(7))."""
-    program = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET, 0, 0, 0))
-    filter_program = struct.pack("HP", 1, ctypes.addressof(program))
-    sock.setsockopt(SOL_SOCKET, SO_ATTACH_FILTER, filter_program)
-
-
 def fill(sock: socket.socket) -> None:
     """Send until nothing moves any more: the peer's window is closed, and our buffer is full."""
     sock.setblocking(False)
@@ -191,16 +180,3 @@ def unsent(sock: socket.socket) -> int:
     number = array("i", [0])
     fcntl.ioctl(sock, SIOCOUTQ, number)
     return number[0]
-
-
-def sock_state(sock: socket.socket) -> int:
-    """The number of the state: the first byte of struct tcp_info (tcp(7))."""
-    return sock.getsockopt(IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-
-
-def await_state(sock: socket.socket, number: int) -> None:
-    """Wait for what the peer's acknowledgement, perhaps a delayed one, will bring."""
-    deadline = time.monotonic() + PATIENCE_S
-    while sock_state(sock) != number:
-        assert time.monotonic() < deadline, f"still in state {sock_state(sock)}, not {number}"
-        time.sleep(0.005)

@@ -1,0 +1,1 @@
+"""Bounded experiments on loopback that make states and faults of sockets appear."""
