@@ -133,5 +133,13 @@ def test_the_keys_of_groups(complete: Callable[[str], set[str]]) -> None:
     assert complete("netinspect summary --by process --sort wai") == {"waiting"}
 
 
+def test_experiments(complete: Callable[[str], set[str]]) -> None:
+    assert complete("netinspect lab s") == {"states", "syn-flood"}
+    assert complete("netinspect lab time-wait --mode undrained-") == {
+        "undrained-small",
+        "undrained-large",
+    }
+
+
 def test_shells(complete: Callable[[str], set[str]]) -> None:
     assert complete("netinspect completion ") == {"bash", "zsh", "fish"}

@@ -28,6 +28,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "list": "which sockets are there, and whose are they (the default)",
     "summary": "how many, by protocol and state, or by process, address, ...",
+    "lab": "safe loopback experiments that make states and faults appear",
     "schema": "the JSON Schema of a command's output",
     "completion": "completion for bash, zsh or fish",
 }
