@@ -17,9 +17,9 @@ MOST_KEPT = 20
 # What a reader may remark of rows that it can read, with what is said of that many.
 REMARKS = {
     "truncated_address": "{count} addresses may be cut short in the capture",
-    "taken_for_listeners": "{count} TCP sockets are taken for listeners: the capture tells no state, "
-    "and no peer of them",
-    "rows_left_out": "{count} rows are of sockets that are neither TCP, UDP, raw nor unix",
+    "taken_for_listeners": "TCP sockets taken for listeners, for neither a state nor a peer of them "
+    "is told: {count}",
+    "rows_left_out": "rows of sockets of which a record could say nothing: {count}",
     "type_not_told": "{count} unix sockets are left out: lsof tells their type on Linux only",
     "names_not_numeric": "{count} hosts and ports are names in the capture, and the ports of those "
     "are not known: capture with -n",

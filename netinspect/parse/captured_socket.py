@@ -45,10 +45,11 @@ class Queues(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Who holds a socket, or why nobody is known."""
+    """Who holds a socket, or why nobody is known, and the user that it belongs to."""
 
     owner: Owner | None
     status: OwnerStatus
+    user: str | None = None
 
 
 UNTOLD = Queues()
@@ -73,7 +74,7 @@ def inet_socket(
     state = _state(kind, state, local, is_connected=is_connected)
     has_peer = is_connected and state not in PEERLESS
     has_ports = kind.protocol != "raw"
-    owner, status = holder
+    owner, status, user = holder
     listens = state == ("LISTEN" if kind.protocol == "tcp" else "UNCONN")
     return Connection(
         kind.protocol,
@@ -89,7 +90,7 @@ def inet_socket(
         queues.recv_q,
         queues.send_q,
         None,
-        None,
+        user,
         None,
         None,
         owner.pid if owner else None,
@@ -133,7 +134,7 @@ def unix_socket(
 
     :param cookie: the address of its control block in the kernel.
     """
-    owner, status = holder
+    owner, status, user = holder
     return Connection(
         "unix",
         "unix",
@@ -147,7 +148,7 @@ def unix_socket(
         None,
         *queues,
         None,
-        None,
+        user,
         None,
         cookie,
         owner.pid if owner else None,
