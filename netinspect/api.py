@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections import Counter
@@ -16,6 +17,7 @@ from netinspect.errors import SourceError
 from netinspect.filters.selection import Selection, Test, parse_pids, select
 from netinspect.filters.words import parse_tables
 from netinspect.model import (
+    EVERY_TABLE,
     STATES,
     Connection,
     Count,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from netinspect.grouping.record import Group, Groups, LeftOut
     from netinspect.grouping.tally import Tally
     from netinspect.processes import ProcessDetails, Processes
+    from netinspect.sources.capture import Captures
 
 # Where there may be nothing to look for: a batch holds up to some hundred sockets.
 FEW_BATCHES = 8
@@ -63,6 +66,7 @@ class Listing:
 
     The `envelope` is known from the start, the `notes` are complete at the end.
 
+    :param captures: read these in place of this system's sockets.
     :raises SourceError: the system's sockets cannot be read.
     """
 
@@ -71,23 +75,25 @@ class Listing:
         selection: Selection,
         *,
         source: str = "auto",
+        captures: Captures | None = None,
         with_owners: bool = True,
         with_direction: bool = False,
         is_extended: bool = False,
     ) -> None:
         self.selection = selection
-        taken_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+        host, system, taken_at = _origin(captures)
         has_direction = with_direction or selection.needs_direction
-        self._directions = _read_directions(selection, source) if has_direction else None
-        self._chain = Chain(candidates(source))
+        self.captures = captures
+        self._directions = _read_directions(selection, source, captures) if has_direction else None
+        self._chain: Chain | Captures = captures or Chain(candidates(source))
         self._is_extended = is_extended
         self._reads = [
             Read(self._open(part), part.socket_test(), part.owner_test())
             for part in selection.expanded()
         ]
         self.envelope = Envelope(
-            host=decode_name(os.fsencode(socket.gethostname())),
-            platform=platform(),
+            host=host,
+            platform=system,
             sources=tuple(source.name for source in self._chain.used),
             taken_at=taken_at,
         )
@@ -98,7 +104,7 @@ class Listing:
     @property
     def tables(self) -> list[Table]:
         """The tables that were asked for and can be read."""
-        return [table for table in self.selection.tables if table not in self._chain.refused]
+        return self._chain.readable(self.selection.tables)
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -114,13 +120,22 @@ class Listing:
 
     def source_of(self, table: Table) -> Source | None:
         """The source that a table is read from; None when it cannot be read."""
-        return self._chain.source_of.get(table)
+        return self._chain.source_of.get(table) if isinstance(self._chain, Chain) else None
 
     def __iter__(self) -> Iterator[list[Connection]]:
         records = self._owned() if self.looks_for_owners else self._tested()
         if self.selection.query().is_extended and not self._is_extended:
             records = map(_without_extended, records)
         return records if len(self._reads) == 1 else _distinct(records)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether the sockets have to be tested, each as a record."""
+        return len(self._reads) > 1 or any(read.has_test for read in self._reads)
+
+    def batches(self) -> Iterator[Batch]:
+        """What the sources brought, neither tested nor decoded. Instead of an iteration."""
+        return itertools.chain.from_iterable(read.batches for read in self._reads)
 
     def _open(self, part: Selection) -> Iterator[Batch]:
         query = part.query()
@@ -159,6 +174,8 @@ class Listing:
 
     def describe(self, connections: list[Connection]) -> list[Connection]:
         """The same sockets, with all that can be told of the processes that hold them."""
+        if self.captures:  # a process of this number is another one here
+            return connections
         if self._processes is None:
             from netinspect.processes import Processes  # most listings do not ask
 
@@ -167,22 +184,35 @@ class Listing:
 
     def count(self) -> Counter[tuple[Table, State]]:
         """How many sockets of each table and state there are. Instead of an iteration."""
-        if len(self._reads) > 1 or any(read.has_test for read in self._reads):
+        if self.has_test:
             return tally_records(c for records in self for c in records)
         counts: Counter[tuple[Table, State]] = Counter()
-        for read in self._reads:
-            for batch in read.batches:
-                counts.update(batch.tally())
+        for batch in self.batches():
+            counts.update(batch.tally())
         return counts
 
 
-def _read_directions(selection: Selection, source: str) -> Directions:
+def _origin(captures: Captures | None) -> tuple[str | None, str | None, str | None]:
+    """Whose sockets they are: host and platform, and when they were read."""
+    if captures:
+        origin = captures.origin
+        return origin.host, origin.platform, origin.taken_at
+    host = decode_name(os.fsencode(socket.gethostname()))
+    return host, platform(), datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+def _read_directions(
+    selection: Selection, source: str, captures: Captures | None = None
+) -> Directions:
     """Read the listeners, also those that the selection leaves out.
 
-    Where they cannot be read, no direction is known.
+    Where they cannot be read, no direction is known; a capture without any may not have them.
     """
     from netinspect.filters.direction import LISTENERS, Directions
 
+    if captures:
+        found = [c for c in captures.listeners() if LISTENERS.get(c.protocol) == c.state]
+        return Directions(found, {c.protocol for c in found})
     listeners: list[Connection] = []
     protocols = dict.fromkeys(t.protocol for t in selection.tables if t.protocol in LISTENERS)
     for protocol in list(protocols):
@@ -240,6 +270,8 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     source: str = "auto",
     owners: bool = True,
     extended: bool = False,
+    captures: Iterable[str] | str | None = None,
+    capture_formats: Iterable[str] | str | None = None,
 ) -> Snapshot:
     """All sockets that meet every condition; None leaves a condition out.
 
@@ -248,8 +280,10 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     A single word or number may stand without its list. `expression` is in the language of ss and
     more: `"state time-wait dport = :443"`. `extended` adds tcp_info, memory, options
     and the direction, and to each owner all that can be told of the process.
+    `captures` are files with the output of netstat, ss and others, read in place of this system's
+    sockets, `capture_formats` what each of them is; then all protocols are taken.
 
-    :raises UsageError: a word is not what its condition takes.
+    :raises UsageError: a word is not what its condition takes, or a capture cannot be read.
     :raises SourceError: the sockets cannot be read.
     """
     selection = select(
@@ -269,10 +303,12 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
         local_addresses=_words(local_addresses),
         remote_addresses=_words(remote_addresses),
         expression=expression,
+        tables=EVERY_TABLE if captures is not None and protocols is None else None,
     )
     listing = Listing(
         selection,
         source=source,
+        captures=_captures(captures, capture_formats),
         with_owners=owners,
         with_direction=extended,
         is_extended=extended,
@@ -280,6 +316,16 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     batches = map(listing.describe, listing) if extended and owners else listing
     connections = tuple(c for records in batches for c in records)
     return Snapshot(**asdict(listing.envelope), connections=connections, notes=listing.notes)
+
+
+def _captures(
+    paths: Iterable[str] | str | None, formats: Iterable[str] | str | None
+) -> Captures | None:
+    if paths is None:
+        return None
+    from netinspect.sources.capture import Captures  # most questions are about this system
+
+    return Captures(_words(paths) or [], _words(formats) or ())
 
 
 def _words(values: Iterable[int | str] | int | None) -> list[str] | None:
@@ -313,7 +359,7 @@ def group(listing: Listing, grouping: Grouping) -> Groups:
     """The sockets of a listing by the values of some keys. Only groups are held, no sockets."""
     from netinspect.grouping.record import Groups
 
-    tally = _tally(listing, grouping)
+    tally = _tally(listing, grouping, is_here=listing.captures is None)
     groups, left_out = _arrange(tally, grouping)
     return Groups(
         **asdict(listing.envelope),
@@ -344,19 +390,23 @@ def group_by(
     return _arrange(_tally([list(connections)], grouping), grouping)[0]
 
 
-def _tally(batches: Iterable[list[Connection]], grouping: Grouping) -> Tally:
+def _tally(
+    batches: Iterable[list[Connection]], grouping: Grouping, *, is_here: bool = True
+) -> Tally:
+    """:param is_here: whether the processes are this machine's."""
     from netinspect.grouping.tally import Tally
 
-    tally = Tally(grouping, _details() if grouping.needs_details else None)
+    details = _details(is_here=is_here) if grouping.needs_details else None
+    tally = Tally(grouping, details)
     for connections in batches:
         tally.add(connections)
     return tally
 
 
-def _details() -> Callable[[int], ProcessDetails]:
-    from netinspect.processes import Processes  # most groupings do not ask
+def _details(*, is_here: bool) -> Callable[[int], ProcessDetails]:
+    from netinspect.processes import ProcessDetails, Processes  # most groupings do not ask
 
-    return Processes().details
+    return Processes().details if is_here else lambda _pid: ProcessDetails()
 
 
 def _arrange(tally: Tally, grouping: Grouping) -> tuple[list[Group], LeftOut]:

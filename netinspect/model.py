@@ -66,6 +66,18 @@ class Table(NamedTuple):
     family: Family
 
 
+# The tables of the Internet protocols; each of the others has one, of its own name.
+_INET: tuple[Protocol, ...] = ("tcp", "udp", "udplite", "raw", "icmp", "mptcp", "sctp")
+_INET_FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+EVERY_TABLE: tuple[Table, ...] = (
+    *(Table(protocol, family) for protocol in _INET for family in _INET_FAMILIES),
+    Table("unix", "unix"),
+    Table("packet", "packet"),
+    Table("netlink", "netlink"),
+    Table("vsock", "vsock"),
+)
+
+
 class Timer(Struct, frozen=True, gc=False):
     """The timer of a TCP socket that is running now."""
 
@@ -198,10 +210,12 @@ class Envelope(Struct, frozen=True, kw_only=True):
     """What every JSON document of netinspect begins with."""
 
     schema_version: int = SCHEMA_VERSION
-    host: str
-    platform: str
-    sources: tuple[str, ...]
-    taken_at: Annotated[str, Meta(description="RFC 3339, UTC")]
+    host: Annotated[str | None, Meta(description="null: read from a capture that does not tell")]
+    platform: Annotated[str | None, Meta(description="as Python has it: linux, darwin, ...")]
+    sources: Annotated[
+        tuple[str, ...], Meta(description="as --source has them; of captures the formats")
+    ]
+    taken_at: Annotated[str | None, Meta(description="RFC 3339, UTC")]
 
 
 class Snapshot(Envelope, frozen=True, kw_only=True):

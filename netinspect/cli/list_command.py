@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netinspect.cli.captures import captures_of
 from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.options import (
     OUTPUT,
@@ -14,18 +15,20 @@ from netinspect.cli.options import (
     column_words,
     complete_keywords,
     complete_words,
+    end,
     explain_plan,
     filter_options,
     format_options,
     option,
     output_of,
-    say_what_does_not_exist,
     selection_of,
 )
-from netinspect.cli.output import print_notes, terminal_width, write
+from netinspect.cli.output import terminal_width, write
 from netinspect.cli.sections import SectionCommand
 
 if TYPE_CHECKING:
+    from netinspect.api import Listing
+    from netinspect.filters.selection import Selection
     from netinspect.render.listing import Presentation
 
 
@@ -92,6 +95,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
       netinspect --direction inbound --columns local,remote,process
       netinspect --raddr 10.0.0.0/8 --sort -recv_q --limit 10
       netinspect -o csv --columns local_address,local_port,pid,process
+      ssh host ss -tanp | netinspect --from - -s close-wait
     """
     check_words(words)
     selection = selection_of(options, words)
@@ -104,21 +108,27 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     listing = Listing(
         selection,
         source=options["source"],
+        captures=captures_of(options),
         with_owners=with_owners,
         with_direction=shown.needs_direction and not options["quiet"],
         is_extended=shown.needs_extended and not options["quiet"],
     )
     explain_plan(listing, is_wanted=options["explain_plan"])
     if options["quiet"]:
-        return ExitStatus.DONE if any(listing) else ExitStatus.NO
+        return _quiet_status(listing, selection, options)
     write(
         render_listing(
             listing, shown, listing.envelope, lambda: listing.notes, describe=listing.describe
         )
     )
-    print_notes(listing.notes)
-    say_what_does_not_exist(selection)
-    return ExitStatus.DONE
+    return end(listing, selection, options)
+
+
+def _quiet_status(listing: Listing, selection: Selection, options: dict[str, Any]) -> ExitStatus:
+    if not options["strict"]:
+        return ExitStatus.DONE if any(listing) else ExitStatus.NO
+    is_found = any(list(listing))  # to the end, for the rows that cannot be read
+    return end(listing, selection, options) or (ExitStatus.DONE if is_found else ExitStatus.NO)
 
 
 def _presentation(options: dict[str, Any]) -> Presentation:

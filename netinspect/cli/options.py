@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netinspect.cli.output import print_error
+from netinspect.cli.exit_status import ExitStatus
+from netinspect.cli.output import print_error, print_notes
 from netinspect.cli.sections import SectionOption
 from netinspect.errors import UsageError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from netinspect.api import Listing
     from netinspect.filters.selection import Selection
-    from netinspect.model import Family
+    from netinspect.model import Family, Table
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Completion = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
@@ -79,6 +80,21 @@ def _source_words() -> tuple[str, ...]:
     from netinspect.sources import SOURCE_NAMES
 
     return SOURCE_NAMES
+
+
+def _capture_words() -> tuple[str, ...]:
+    from netinspect.sources.capture import format_names
+
+    return format_names()
+
+
+def _complete_files(
+    _context: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Let the shell complete the names of files."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 def column_words() -> tuple[str, ...]:
@@ -178,6 +194,31 @@ FILTER_OPTIONS = (
     ),
     option(
         FILTERS,
+        "--from",
+        "captures",
+        multiple=True,
+        metavar="FILE",
+        help="Read the captured output of netstat, ss, lsof and others, - for stdin; several are "
+        "joined. All protocols, unless --proto names some.",
+        shell_complete=_complete_files,
+    ),
+    option(
+        FILTERS,
+        "--format",
+        "format",
+        multiple=True,
+        metavar="NAME",
+        help="What --from reads, where it is not recognised: gnu-netstat, ss, lsof, ...",
+        shell_complete=complete_words(_capture_words),
+    ),
+    option(
+        FILTERS,
+        "--strict",
+        is_flag=True,
+        help="Show the rows of --from that cannot be read, and exit with 3.",
+    ),
+    option(
+        FILTERS,
         "--explain-plan",
         is_flag=True,
         help="Say on stderr what the kernel was asked, and what is tested here.",
@@ -256,7 +297,14 @@ def selection_of(options: dict[str, Any], words: tuple[str, ...] = ()) -> Select
         listening=options["listening"],
         pids=parse_pids(pids) if pids else None,
         expression=" ".join(words) if words else None,
+        tables=_every_table() if options["captures"] else None,
     )
+
+
+def _every_table() -> tuple[Table, ...]:
+    from netinspect.model import EVERY_TABLE
+
+    return EVERY_TABLE
 
 
 WORD_OPTIONS = (
@@ -298,6 +346,17 @@ def explain_plan(listing: Listing, *, is_wanted: bool) -> None:
 
         for line in plan_lines(listing):
             print_error(line)
+
+
+def end(listing: Listing, selection: Selection, options: dict[str, Any]) -> ExitStatus:
+    """Say what makes the answer partial, and why it may be empty; the exit status."""
+    if listing.captures:
+        from netinspect.cli.captures import report
+
+        return report(listing.captures, listing.notes, is_strict=options["strict"])
+    print_notes(listing.notes)
+    say_what_does_not_exist(selection)
+    return ExitStatus.DONE
 
 
 def say_what_does_not_exist(selection: Selection) -> None:

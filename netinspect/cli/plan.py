@@ -16,11 +16,14 @@ IN_KERNEL: frozenset[Protocol] = frozenset({"tcp", "udp", "udplite", "raw"})
 
 def plan_lines(listing: Listing) -> Iterator[str]:
     """A line for each question that was asked, and what became of it."""
+    if listing.captures:
+        for capture in listing.captures.used:
+            yield f"plan: {capture.label}: {capture.format.title}: all sockets"
     parts = listing.selection.expanded()
     for number, part in enumerate(parts, start=1):
         if len(parts) > 1:
             yield f"plan: part {number} of {len(parts)}"
-        for tables in _dumps(part.tables):
+        for tables in () if listing.captures else _dumps(part.tables):
             yield from _dump_lines(listing, part, tables)
         yield f"plan: tested here: {_tested_here(part)}"
     yield f"plan: owners are {'' if listing.looks_for_owners else 'not '}looked for"

@@ -6,29 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netinspect.cli.exit_status import ExitStatus
+from netinspect.cli.captures import captures_of
 from netinspect.cli.options import (
     check_words,
     complete_keywords,
     complete_words,
+    end,
     explain_plan,
     filter_options,
     format_options,
     option,
     output_of,
-    say_what_does_not_exist,
     selection_of,
 )
-from netinspect.cli.output import print_notes, terminal_width, write
+from netinspect.cli.output import terminal_width, write
 from netinspect.cli.sections import SectionCommand
 from netinspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from netinspect.api import Listing
     from netinspect.filters.selection import Selection
     from netinspect.grouping.keys import Grouping
-    from netinspect.model import Note
 
 GROUPS = "Group options"
 FORMATS = ("table", "json", "ndjson", "csv", "tsv")
@@ -88,18 +86,17 @@ def command(words: tuple[str, ...], **options: Any) -> int:
       netinspect summary 'dport = :443 and not dst 10.0.0.0/8'
       netinspect summary --by process,state --top 10
       netinspect summary -s time-wait --by remote_address,remote_port
+      ssh mac netstat -anvl -p tcp | netinspect summary --from -
     """
     check_words(words)
     selection = selection_of(options, words)
     grouping = _grouping(options)
     output = output_of(options)
     if grouping:
-        notes = _print_groups(selection, grouping, options, output)
+        listing = _print_groups(selection, grouping, options, output)
     else:
-        notes = _print_counts(selection, options, output)
-    print_notes(notes)
-    say_what_does_not_exist(selection)
-    return ExitStatus.DONE
+        listing = _print_counts(selection, options, output)
+    return end(listing, selection, options)
 
 
 def _grouping(options: dict[str, Any]) -> Grouping | None:
@@ -122,28 +119,30 @@ def _grouping(options: dict[str, Any]) -> Grouping | None:
 
 def _print_groups(
     selection: Selection, grouping: Grouping, options: dict[str, Any], output: str
-) -> Iterable[Note]:
+) -> Listing:
     from netinspect.api import Listing, group
     from netinspect.render.groups import render_groups
 
     listing = Listing(
         selection,
         source=options["source"],
+        captures=captures_of(options),
         with_owners=grouping.needs_owners,
         with_direction=grouping.needs_direction,
     )
     explain_plan(listing, is_wanted=options["explain_plan"])
     groups = group(listing, grouping)
     write(render_groups(groups, output, terminal_width=terminal_width()))
-    return groups.notes
+    return listing
 
 
-def _print_counts(selection: Selection, options: dict[str, Any], output: str) -> Iterable[Note]:
+def _print_counts(selection: Selection, options: dict[str, Any], output: str) -> Listing:
     from netinspect.api import Listing, summarize
     from netinspect.render.summary import render_summary
 
-    listing = Listing(selection, source=options["source"], with_owners=False)
+    listing = Listing(
+        selection, source=options["source"], captures=captures_of(options), with_owners=False
+    )
     explain_plan(listing, is_wanted=options["explain_plan"])
-    summary = summarize(listing)
-    write(render_summary(summary, output))
-    return summary.notes
+    write(render_summary(summarize(listing), output))
+    return listing

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from netinspect.model import Connection, Direction, Protocol, State
@@ -47,8 +48,10 @@ class Directions:
         self._by_end: dict[Hashable, Direction] = {}
 
     def attach(self, connections: Iterable[Connection]) -> list[Connection]:
-        """The same connections, with their direction."""
-        return [replace(c, direction=self.of(c)) for c in connections]
+        """The same connections, with their direction; one that was captured stays."""
+        return [
+            replace(c, direction=self.of(c)) if c.direction is UNSET else c for c in connections
+        ]
 
     def of(self, connection: Connection) -> Direction:
         """The direction of one connection."""

@@ -172,12 +172,15 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
     local_addresses: Iterable[str] | None = None,
     remote_addresses: Iterable[str] | None = None,
     expression: str | None = None,
+    tables: tuple[Table, ...] | None = None,
 ) -> Selection:
     """The selection that these words describe; None leaves a condition out.
 
+    :param tables: what to look at when no protocol is named; None for TCP and UDP.
     :raises UsageError: a word is not what its option takes.
     """
-    tables, condition = _tables(protocols, families), TRUE
+    asked = _tables(protocols, families) if tables is None else _of(tables, families)
+    tables, condition = asked, TRUE
     if expression is not None:
         from netinspect.filters.expansion import narrow
         from netinspect.filters.expression import parse_expression
@@ -205,6 +208,11 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
 def _tables(protocols: Iterable[str] | None, families: Iterable[str] | None) -> tuple[Table, ...]:
     words = DEFAULT_PROTOCOLS if protocols is None else protocols
     return tuple(parse_tables(words, families))
+
+
+def _of(tables: Iterable[Table], families: Iterable[str] | None) -> tuple[Table, ...]:
+    wanted = None if families is None else frozenset(families)
+    return tuple(table for table in tables if wanted is None or table.family in wanted)
 
 
 def parse_pids(words: Iterable[str]) -> list[int]:

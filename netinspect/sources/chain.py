@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ from netinspect.sources import Batch, Source
 SILENT_FALLBACK: frozenset[Protocol] = frozenset({"raw", "icmp"})
 
 
-def _refusal_of_condition(name: str, table: Table, query: Query) -> UntestedError | None:
+def refusal_of_condition(name: str, table: Table, query: Query) -> UntestedError | None:
     """Why a source cannot answer that asks no kernel, and does not tell the device either."""
     tests = [
         leaf
@@ -77,7 +77,7 @@ class Chain:
         for source in self._sources():
             batches = source.read(table, query)
             if query.condition != TRUE and source.name != "sock_diag":
-                untested = _refusal_of_condition(source.name, table, query)
+                untested = refusal_of_condition(source.name, table, query)
                 if untested:
                     refusals.append(untested)
                     continue
@@ -110,6 +110,10 @@ class Chain:
         for make in self._candidates[len(self._made) :]:
             self._made.append(make())
             yield self._made[-1]
+
+    def readable(self, tables: Iterable[Table]) -> list[Table]:
+        """Those of the tables that can be read."""
+        return [table for table in tables if table not in self.refused]
 
     def notes(self) -> list[Note]:
         """What makes the answer partial; to be asked when all batches have been used."""

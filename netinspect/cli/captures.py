@@ -1,0 +1,65 @@
+"""`--from`: captured output in place of this machine's sockets, and what of it cannot be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from netinspect.cli.exit_status import ExitStatus
+from netinspect.cli.output import print_error, print_lines, print_notes
+from netinspect.errors import UsageError
+from netinspect.render.escape import display_width, escape_part
+
+if TYPE_CHECKING:
+    from netinspect.model import Note
+    from netinspect.parse.captured import Fault
+    from netinspect.sources.capture import Captures
+
+WORD_END = re.compile(r"\s|$")
+
+
+def captures_of(options: dict[str, Any]) -> Captures | None:
+    """What the options name; None for this machine.
+
+    :raises UsageError: it cannot be read, or the options do not go together.
+    """
+    paths = options["captures"]
+    if not paths:
+        for name in ("format", "strict"):
+            if options[name]:
+                raise UsageError(f"--{name} is about captured output: name it with --from FILE")
+        return None
+    if options["source"] != "auto":
+        raise UsageError(
+            "--from reads captured output, --source this machine's sockets: leave one of them out"
+        )
+
+    from netinspect.filters.words import split_words
+    from netinspect.sources.capture import Captures
+
+    return Captures(paths, split_words(options["format"]))
+
+
+def report(captures: Captures, notes: Iterable[Note], *, is_strict: bool) -> ExitStatus:
+    """Say what makes the answer partial; with `is_strict` each row, which is an error then."""
+    print_notes(note for note in notes if not (is_strict and note.code == "rows_skipped"))
+    faulty = [capture for capture in captures.used if capture.faults.count] if is_strict else []
+    for capture in faulty:
+        for fault in capture.faults.kept:
+            print_error(f"{capture.label}:{fault.line}: expected {fault.expected}")
+            print_lines(pointer(fault))
+        more = capture.faults.count - len(capture.faults.kept)
+        if more:
+            print_error(f"{capture.label}: {more} more rows could not be read")
+    return ExitStatus.UNREADABLE if faulty else ExitStatus.DONE
+
+
+def pointer(fault: Fault) -> Iterator[str]:
+    """The row, and below it `~~~^` under the word where the fault is."""
+    before, rest = fault.text[: fault.column], fault.text[fault.column :]
+    match = WORD_END.search(rest)
+    word = rest[: match.start()] if match else rest
+    yield f"  {escape_part(fault.text)}"
+    under = "~" * (display_width(escape_part(word)) - 1) + "^"
+    yield f"  {' ' * display_width(escape_part(before))}{under}"
