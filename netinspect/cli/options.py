@@ -124,6 +124,41 @@ def _words(
     )
 
 
+SOURCE_OPTIONS = (
+    option(
+        FILTERS,
+        "--source",
+        default="auto",
+        metavar="SOURCE",
+        help="Read the sockets from here and nowhere else: sock_diag, proc, psutil.",
+        shell_complete=complete_words(_source_words),
+    ),
+    option(
+        FILTERS,
+        "--from",
+        "captures",
+        multiple=True,
+        metavar="FILE",
+        help="Read the captured output of netstat, ss, lsof and others, - for stdin; several are "
+        "joined. All protocols, unless --proto names some.",
+        shell_complete=_complete_files,
+    ),
+    option(
+        FILTERS,
+        "--format",
+        "format",
+        multiple=True,
+        metavar="NAME",
+        help="What --from reads, where it is not recognised: gnu-netstat, ss, lsof, ...",
+        shell_complete=complete_words(_capture_words),
+    ),
+    option(
+        FILTERS,
+        "--strict",
+        is_flag=True,
+        help="Show the rows of --from that cannot be read, and exit with 3.",
+    ),
+)
 FILTER_OPTIONS = (
     _words(
         "-s",
@@ -184,39 +219,7 @@ FILTER_OPTIONS = (
         help_text="inbound: the local port is a listener's; outbound; unknown: no peer.",
         shell_complete=complete_words(_direction_words),
     ),
-    option(
-        FILTERS,
-        "--source",
-        default="auto",
-        metavar="SOURCE",
-        help="Read the sockets from here and nowhere else: sock_diag, proc, psutil.",
-        shell_complete=complete_words(_source_words),
-    ),
-    option(
-        FILTERS,
-        "--from",
-        "captures",
-        multiple=True,
-        metavar="FILE",
-        help="Read the captured output of netstat, ss, lsof and others, - for stdin; several are "
-        "joined. All protocols, unless --proto names some.",
-        shell_complete=_complete_files,
-    ),
-    option(
-        FILTERS,
-        "--format",
-        "format",
-        multiple=True,
-        metavar="NAME",
-        help="What --from reads, where it is not recognised: gnu-netstat, ss, lsof, ...",
-        shell_complete=complete_words(_capture_words),
-    ),
-    option(
-        FILTERS,
-        "--strict",
-        is_flag=True,
-        help="Show the rows of --from that cannot be read, and exit with 3.",
-    ),
+    *SOURCE_OPTIONS,
     option(
         FILTERS,
         "--explain-plan",
@@ -234,6 +237,13 @@ FILTER_OPTIONS = (
         help="Accepted, does nothing: numbers are shown.",
     ),
 )
+
+
+def source_options(command: Function) -> Function:
+    """The options that say where sockets are read. Give what they bring to `captures_of`."""
+    for add in reversed(SOURCE_OPTIONS):
+        command = add(command)
+    return command
 
 
 def filter_options(command: Function) -> Function:
