@@ -19,7 +19,7 @@ class Experiment(NamedTuple):
     is_private: bool = False  # it changes settings or forges: only in a namespace of its own
 
 
-FILTERS_SOCKETS = "a socket filter that drops everything (SO_ATTACH_FILTER)"
+FILTERS_SOCKETS = "a socket filter that drops what arrives (SO_ATTACH_FILTER)"
 
 EXPERIMENTS = {
     "states": Experiment(
@@ -28,7 +28,7 @@ EXPERIMENTS = {
         needs=FILTERS_SOCKETS,
     ),
     "time-wait": Experiment(
-        "connections that are reused, and seven ways to HTTP with or without TIME_WAIT",
+        "seven ways to use HTTP connections, with TIME_WAIT and without",
         ("time-wait", "--sample", "2"),
     ),
     "close-wait": Experiment(
@@ -40,17 +40,16 @@ EXPERIMENTS = {
         ("-l", "--sort", "-recv_q"),
     ),
     "port-exhaustion": Experiment(
-        "connect() fails with EADDRNOTAVAIL: one destination has used up the local ports",
+        "connect() fails: one destination has used up the local ports",
         ("time-wait",),
-        needs="a range of local ports of its own (ip_local_port_range)",
-        is_private=True,
+        needs="a small range of local ports (ip_local_port_range)",
     ),
     "zero-window": Experiment(
         "a receiver that does not read, and a sender that waits for it",
         ("--proto", "tcp", "-o", "wide", "send_q > 0"),
     ),
     "syn-flood": Experiment(
-        "forged SYNs fill the queue of half-open connections, and SYN cookies help",
+        "forged SYNs fill the queue, and SYN cookies help",
         ("-s", "syn-recv"),
         needs="packets with forged addresses",
         is_private=True,

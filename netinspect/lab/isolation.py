@@ -64,7 +64,11 @@ def enter_private_network() -> Place:
 
 
 def _enter_as_user() -> Place:
-    """The same for one who is not root: a user namespace makes its owner root over its network."""
+    """The same for one who is not root: a user namespace makes its owner root over its network.
+
+    Its owner is uid 0 in there, or a program that is started in it would be without rights again,
+    and netinspect not be allowed to see the owners of sockets.
+    """
     uid, gid = os.geteuid(), os.getegid()
     try:
         unshare(CLONE_NEWUSER | CLONE_NEWNET)
@@ -72,8 +76,8 @@ def _enter_as_user() -> Place:
         return Place("loopback", f"a namespace was refused: {refusal.strerror}")
     # setgroups must be given up before a group can be mapped: user_namespaces(7)
     _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{uid} {uid} 1")
-    _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    _write("/proc/self/uid_map", f"0 {uid} 1")
+    _write("/proc/self/gid_map", f"0 {gid} 1")
     raise_loopback()
     return Place("user_namespace")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -96,7 +97,7 @@ def _limit(client: socket.socket) -> None:
     :raises SourceError: this kernel cannot.
     """
     last_port = (read_settings().ephemeral_range or (32768, 60999))[1]
-    limits = last_port << 16 | (last_port - PORTS + 1)
+    limits = struct.pack("=I", last_port << 16 | (last_port - PORTS + 1))  # more than an int takes
     try:
         client.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, limits)
     except OSError as error:

@@ -40,14 +40,17 @@ def run_experiment(name: str, setup: Setup) -> Generator[Event, None, None]:
     _check_system(name, experiment)
     run: Run = import_module(f"netinspect.lab.{name.replace('-', '_')}").run
     place = enter_private_network()
-    _check_place(name, experiment, place)
+    check_place(name, experiment, place)
     setup = sized(name, setup, place)
     with ExitStack() as stack:
         bench = Bench(name, place, stack, setup.hold_seconds)
         yield bench.say("place", _describe(place))
-        yield from run(bench, setup)
-        yield _command(bench, experiment)
-        yield from _hold(bench)
+        try:
+            yield from run(bench, setup)
+            yield _command(bench, experiment)
+            yield from _hold(bench)
+        except OSError as error:  # what becomes of the events is not raised in here
+            raise SourceError(f"{name} cannot be done here: {error.strerror or error}") from error
 
 
 def _check_system(name: str, experiment: Experiment) -> None:
@@ -57,7 +60,11 @@ def _check_system(name: str, experiment: Experiment) -> None:
         raise SourceError(f"{name} cannot run on this system: it needs fork()")
 
 
-def _check_place(name: str, experiment: Experiment, place: Place) -> None:
+def check_place(name: str, experiment: Experiment, place: Place) -> None:
+    """Refuse what would be felt outside.
+
+    :raises SourceError: this experiment needs a network of its own.
+    """
     if experiment.is_private and not place.is_private:
         raise SourceError(
             f"{name} runs in a network namespace of its own only, because it needs "
@@ -110,7 +117,8 @@ def _command(bench: Bench, experiment: Experiment) -> Event:
         shown = shlex.join(["netinspect", *words])
         return bench.say("command", f"What shows it: {shown}   (--hold 60 gives time to look)")
     command = shlex.join([*_enter(bench.place), *_program(), *words])
-    return bench.say("command", f"In another terminal:  {command}", command=command)
+    who = ", as root" if bench.place.kind == "namespace" else ""
+    return bench.say("command", f"In another terminal{who}:  {command}", command=command)
 
 
 def _enter(place: Place) -> list[str]:

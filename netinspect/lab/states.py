@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from socket import SHUT_WR
 
 from netinspect.lab.bench import LOOPBACK, Bench
-from netinspect.lab.catalog import Setup
+from netinspect.lab.catalog import FILTERS_SOCKETS, Setup
 from netinspect.lab.endpoints import CLOSE, CLOSING, FIN_WAIT2, await_state, deafen
 from netinspect.lab.event import Event
 from netinspect.model import State
@@ -28,30 +29,41 @@ MEANINGS: dict[State, str] = {
 
 
 def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all experiments take it
-    """Make the states in the order in which a connection passes through them, and show each."""
+    """Make the states, and show a socket in each, in the order in which they follow each other."""
     listener = bench.listen()
-    bound = bench.stack.enter_context(socket.socket())
-    bound.bind((LOOPBACK, 0))
-    bench.ports.append(bound.getsockname()[1])
-    yield bench.say(
-        "step",
-        "Where a polite peer would answer at once, a socket filter drops all that comes to it.",
-    )
-    _open(bench, listener)
-    _close_first(bench, listener)
-    _close_both(bench, listener)
-    _close_last(bench, listener)
-    _close_completely(bench, listener)
+    _bind(bench)
+    _make_polite(bench, listener)
+    with suppress(PermissionError):  # some kernels let only root filter what TCP hears
+        _make_deaf(bench, listener)
     found = bench.connections(owners=True)
     first = {connection.state: connection for connection in reversed(found)}
     shown = [first[state] for state in MEANINGS if state in first]
     remarks = tuple(MEANINGS[connection.state] for connection in shown)
     yield bench.say("sockets", "One in each state:", connections=shown, remarks=remarks)
+    missing = [state for state in MEANINGS if state not in first]
+    if missing:
+        yield bench.say(
+            "explanation",
+            f"Not here: {', '.join(missing)}. They take {FILTERS_SOCKETS}, which is not permitted "
+            "here; run it as root.",
+        )
+    else:
+        yield bench.say(
+            "explanation",
+            "Where a polite peer would have answered at once, a socket filter dropped all that "
+            "came to it.",
+        )
     yield bench.say(
         "explanation",
         "CLOSE is no socket that could be listed: after the last state, and before the first, "
         "the kernel has it in no table.",
     )
+
+
+def _bind(bench: Bench) -> None:
+    bound = bench.stack.enter_context(socket.socket())
+    bound.bind((LOOPBACK, 0))
+    bench.ports.append(bound.getsockname()[1])
 
 
 def _pair(bench: Bench, listener: socket.socket) -> tuple[socket.socket, socket.socket]:
@@ -60,48 +72,39 @@ def _pair(bench: Bench, listener: socket.socket) -> tuple[socket.socket, socket.
     return client, bench.stack.enter_context(listener.accept()[0])
 
 
-def _open(bench: Bench, listener: socket.socket) -> None:
-    """ESTABLISHED; SYN_SENT and SYN_RECV, for the answer is not heard."""
+def _make_polite(bench: Bench, listener: socket.socket) -> None:
+    """ESTABLISHED; FIN_WAIT2 and CLOSE_WAIT; TIME_WAIT."""
     _pair(bench, listener)
+    for closes_too in (False, True):
+        client, server = _pair(bench, listener)
+        client.shutdown(SHUT_WR)
+        await_state(client, FIN_WAIT2)
+        if closes_too:
+            server.close()
+            await_state(client, CLOSE)  # for its owner; the kernel keeps what is left
+            client.close()
+
+
+def _make_deaf(bench: Bench, listener: socket.socket) -> None:
+    """SYN_SENT and SYN_RECV; FIN_WAIT1; CLOSING; LAST_ACK: what is waited for is not heard.
+
+    :raises PermissionError: a socket filter is not for everybody here.
+    """
     deaf = bench.stack.enter_context(socket.socket())
     deafen(deaf)
     deaf.setblocking(False)
     deaf.connect_ex(listener.getsockname())
 
+    for closes_too in (False, True):  # each FIN is sent before the other's is heard
+        client, server = _pair(bench, listener)
+        deafen(server)
+        client.shutdown(SHUT_WR)
+        if closes_too:
+            server.shutdown(SHUT_WR)
+            await_state(client, CLOSING)
 
-def _close_first(bench: Bench, listener: socket.socket) -> None:
-    """FIN_WAIT1, for the FIN is not heard; FIN_WAIT2 and CLOSE_WAIT."""
-    client, server = _pair(bench, listener)
-    deafen(server)
-    client.shutdown(SHUT_WR)
-    client, _ = _pair(bench, listener)
-    client.shutdown(SHUT_WR)
-    await_state(client, FIN_WAIT2)
-
-
-def _close_both(bench: Bench, listener: socket.socket) -> None:
-    """CLOSING: each side's FIN is sent before the other's is heard."""
-    client, server = _pair(bench, listener)
-    deafen(server)
-    client.shutdown(SHUT_WR)
-    server.shutdown(SHUT_WR)
-    await_state(client, CLOSING)
-
-
-def _close_last(bench: Bench, listener: socket.socket) -> None:
-    """LAST_ACK, for the second FIN is not heard."""
     client, server = _pair(bench, listener)
     client.shutdown(SHUT_WR)
     await_state(client, FIN_WAIT2)
     deafen(client)
     server.shutdown(SHUT_WR)
-
-
-def _close_completely(bench: Bench, listener: socket.socket) -> None:
-    """TIME_WAIT: a socket that is CLOSE for its owner, while the kernel keeps what is left."""
-    client, server = _pair(bench, listener)
-    client.shutdown(SHUT_WR)
-    await_state(client, FIN_WAIT2)
-    server.close()
-    await_state(client, CLOSE)
-    client.close()

@@ -122,10 +122,13 @@ def _start(bench: Bench, setup: Setup, manners: Manners, meter: memoryview) -> i
 
 
 def _counts(bench: Bench, meter: memoryview) -> dict[str, int]:
-    states = bench.states()
+    """Of TIME_WAIT both sides, for it is with either; of ESTABLISHED the client's alone."""
+    found = bench.connections("TIME_WAIT", "ESTABLISHED")
+    waiting = sum(connection.state == "TIME_WAIT" for connection in found)
+    clients = [connection for connection in found if connection.remote_port in bench.ports]
     counts = {
-        "TIME_WAIT": states["TIME_WAIT"],
-        "ESTABLISHED": states["ESTABLISHED"],
+        "TIME_WAIT": waiting,
+        "ESTABLISHED": sum(connection.state == "ESTABLISHED" for connection in clients),
         "requests": meter[REQUESTS],
         "connections": meter[OPENED],
     }
