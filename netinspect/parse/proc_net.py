@@ -17,7 +17,16 @@ from struct import Struct
 from typing import Literal, TypeAlias
 
 from netinspect.errors import ParseError
-from netinspect.model import Connection, Protocol, SocketType, State, Table, Timer, decode_name
+from netinspect.model import (
+    Connection,
+    OwnerStatus,
+    Protocol,
+    SocketType,
+    State,
+    Table,
+    Timer,
+    decode_name,
+)
 from netinspect.parse import inet_numbers, proc_unix
 from netinspect.parse.address import MOST_REMEMBERED, AddressText
 from netinspect.parse.inet_numbers import CLOSE, LISTEN, TIMER_KINDS, closed_state
@@ -209,9 +218,11 @@ def inet_records(
     table: Table,
     users: Mapping[int, str | None],
     ticks_per_second: int = 100,
+    unasked: OwnerStatus = "not_requested",
 ) -> list[Connection]:
     """A record of each row. /proc/net tells no interface, cookie or backlog limit.
 
+    :param unasked: the owner status of what may have owners.
     One loop without calls, as in inet_diag: the rows may be many.
     """
     protocol, family = table
@@ -256,7 +267,7 @@ def inet_records(
                 users[uid] if has_uid else None,
                 inode or None,
                 None,
-                owner_status="not_requested" if inode else "none",
+                owner_status=unasked if inode else "none",
                 timer=None
                 if timer == NO_TIMER
                 else _timer(timer, retransmits, timeout, ticks_per_second),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from netinspect.model import Connection, State, decode_name
+from netinspect.model import Connection, OwnerStatus, State, decode_name
 from netinspect.parse.unix_diag import SOCKET_TYPES
 
 # A row of unix (unix_seq_show, net/unix/af_unix.c); the pointer has 8 digits on 32-bit machines:
@@ -67,10 +67,12 @@ def row_state(row: UnixRow) -> State:
     return STATES.get(row.state, "UNKNOWN")
 
 
-def record(row: UnixRow) -> Connection:
+def record(row: UnixRow, unasked: OwnerStatus = "not_requested") -> Connection:
     """A record. /proc/net tells no queues, uid or peer of unix sockets.
 
     A path that begins with @ is taken for an abstract name; sock_diag, which can tell, has ./@.
+
+    :param unasked: the owner status of what may have owners.
     """
     inode = int(row.inode)
     return Connection(
@@ -90,5 +92,5 @@ def record(row: UnixRow) -> Connection:
         None,
         inode or None,
         None,
-        owner_status="not_requested" if inode else "none",
+        owner_status=unasked if inode else "none",
     )

@@ -23,7 +23,7 @@ from netinspect.model import EVERY_TABLE, LISTENING, Connection, Note, State, Ta
 from netinspect.parse.captured import BinaryFormat, Faults, Format, Lines
 from netinspect.parse.netinspect_output import Origin, parse_origin
 from netinspect.query import TRUE, Query
-from netinspect.sources import tally_records
+from netinspect.sources import RecordBatch
 from netinspect.sources.chain import refusal_of_condition
 
 STDIN = "-"
@@ -34,6 +34,7 @@ BLOCK_SIZE = 1 << 18
 # Where the formats are; those first that look at more.
 MODULES = (
     "netinspect_output",
+    "proc_files",
     "netstat_linux",
 )
 # PowerShell writes UTF-16, Notepad begins UTF-8 with a mark.
@@ -43,20 +44,6 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
 }
 NOTHING = {"tcp_info": None, "memory": None, "options": None}
-
-
-class RecordBatch(NamedTuple):
-    """Sockets that are records already. See `Batch`."""
-
-    connections: list[Connection]
-
-    def records(self) -> list[Connection]:
-        """The sockets."""
-        return self.connections
-
-    def tally(self) -> Counter[tuple[Table, State]]:
-        """The counts."""
-        return tally_records(self.connections)
 
 
 class Capture:
