@@ -87,9 +87,10 @@ class Listing:
         self._directions = _read_directions(selection, source, captures) if has_direction else None
         self._chain: Chain | Captures = captures or Chain(candidates(source))
         self._is_extended = is_extended
+        parts = selection.expanded()
+        self._with_owners = with_owners or any(part.owner_test() for part in parts)
         self._reads = [
-            Read(self._open(part), part.socket_test(), part.owner_test())
-            for part in selection.expanded()
+            Read(self._open(part), part.socket_test(), part.owner_test()) for part in parts
         ]
         self.envelope = Envelope(
             host=host,
@@ -99,7 +100,6 @@ class Listing:
         )
         self._owners: Owners | None = None
         self._processes: Processes | None = None
-        self._with_owners = with_owners or any(read.owner_test for read in self._reads)
 
     @property
     def tables(self) -> list[Table]:
@@ -139,7 +139,13 @@ class Listing:
 
     def _open(self, part: Selection) -> Iterator[Batch]:
         query = part.query()
-        return self._chain.open(replace(query, is_extended=True) if self._is_extended else query)
+        return self._chain.open(
+            replace(
+                query,
+                is_extended=self._is_extended or query.is_extended,
+                needs_owners=self._with_owners or part.needs_user,
+            )
+        )
 
     def _tested(self) -> Iterator[list[Connection]]:
         for batches, test, owner_test in self._reads:
@@ -218,7 +224,8 @@ def _read_directions(
     for protocol in list(protocols):
         # A listener on :: takes IPv4 as well, whatever is asked for.
         tables = tuple(parse_tables([protocol]))
-        query = Query(tables=tables, states=frozenset({LISTENERS[protocol]}))
+        states = frozenset({LISTENERS[protocol]})
+        query = Query(tables=tables, states=states, needs_owners=False)
         try:
             for batch in Chain(candidates(source)).open(query):
                 listeners += batch.records()

@@ -122,13 +122,15 @@ class Query(Struct, frozen=True, kw_only=True):
     """What a source is asked. It may answer with more than this; it never answers with less.
 
     What of the condition is only known to the kernel (UNTOLD) it has to keep to, or refuse.
-    `is_extended` asks for what `--extended` shows as well.
+    `is_extended` asks for what `--extended` shows as well. Without `needs_owners` nobody will look
+    at the owners: a source that has to search for them need not.
     """
 
     tables: tuple[Table, ...]
     states: frozenset[State] | None = None
     condition: Condition = TRUE
     is_extended: bool = False
+    needs_owners: bool = True
 
 
 def all_of(parts: Iterable[Condition]) -> Condition:

@@ -107,6 +107,13 @@ class Selection(Struct, frozen=True, kw_only=True):
         keys = (getattr(leaf, "key", None) for leaf in leaves(self.expression))
         return self.directions is not None or "direction" in keys
 
+    @property
+    def needs_user(self) -> bool:
+        """Whether a test needs the user, which some systems tell with the owners only."""
+        return self.users is not None or any(
+            hasattr(leaf, "user") for leaf in leaves(self.expression)
+        )
+
     def socket_test(self) -> Test | None:
         """The test of what the socket itself tells; None when everything passes."""
         tests = [*self._state_tests(), *self._user_tests(), *self._place_tests()]
