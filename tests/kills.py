@@ -133,13 +133,13 @@ def _start(errors: IO[bytes], output: int) -> subprocess.Popen[bytes]:
 
 def _ending(how: str, when: float, process: subprocess.Popen[bytes], errors: IO[bytes]) -> Ending:
     status = process.wait(PATIENCE_S)
-    left = _left_of(process.pid)
+    left = left_of(process.pid)
     errors.seek(0)
     said = errors.read().decode(errors="backslashreplace")
     return Ending(how, when, status, said, left)
 
 
-def _left_of(session: int) -> list[int]:
+def left_of(session: int) -> list[int]:
     """The processes of a session; a worker may take a moment to notice that nobody listens."""
     deadline = time.monotonic() + PATIENCE_S
     while (left := _members(session)) and time.monotonic() < deadline:

@@ -40,7 +40,7 @@ EXPERIMENTS = {
         ("-l", "--sort", "-recv_q"),
     ),
     "port-exhaustion": Experiment(
-        "connect() fails: one destination has used up the local ports",
+        "connect() fails: one destination has used up all ports",
         ("time-wait",),
         needs="a small range of local ports (ip_local_port_range)",
     ),
