@@ -79,8 +79,8 @@ def test_no_size_is_made_up_for_the_others() -> None:
             Setup(requests=1_001),
             SHARED,
             (
-                "--requests 1001: at most 1000 on the machine's own loopback (a namespace was refused: "
-                "Operation not permitted)"
+                "--requests 1001: at most 1000 on the machine's own loopback (a namespace was "
+                "refused: Operation not permitted)"
             ),
         ),
         (

@@ -28,7 +28,7 @@ EXPERIMENTS = {
         needs=FILTERS_SOCKETS,
     ),
     "time-wait": Experiment(
-        "seven ways to use HTTP connections, with TIME_WAIT and without",
+        "seven ways to use HTTP connections, and their TIME_WAIT",
         ("time-wait", "--sample", "2"),
     ),
     "close-wait": Experiment(
@@ -45,7 +45,7 @@ EXPERIMENTS = {
         needs="a small range of local ports (ip_local_port_range)",
     ),
     "zero-window": Experiment(
-        "a receiver that does not read, and a sender that waits for it",
+        "a receiver that does not read, a sender that waits for it",
         ("--proto", "tcp", "-o", "wide", "send_q > 0"),
     ),
     "syn-flood": Experiment(
