@@ -1,0 +1,1 @@
+"""Watching: values of the sockets for those who watch a machine."""
