@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parse": LEAVES,
     "filters": LEAVES,
     "grouping": LEAVES,
-    "render": LEAVES | {"grouping"},
+    "render": LEAVES | {"diagnose", "grouping"},
     "diagnose": LEAVES,
     "teach": LEAVES | {"filters", "render"},
     "owners": LEAVES,

@@ -125,15 +125,21 @@ def conflicts(
 
 def reach_of(connection: Connection) -> Reach:
     """Where a socket is met by others that want its port."""
-    dual_stack: bool | None = connection.dual_stack if connection.dual_stack != UNSET else None
-    if connection.options:  # of sockets that do not listen only this tells
-        dual_stack = None if connection.options.v6only is None else not connection.options.v6only
     return reach(
         connection.family,
         connection.local_address or "",
-        dual_stack,
+        dual_stack_of(connection),
         has_peer=connection.remote_address is not None,
     )
+
+
+def dual_stack_of(connection: Connection) -> bool | None:
+    """Whether a socket on `::` takes IPv4 as well; None: that is not told, or it is on another."""
+    if connection.local_address != ANY_IPV6:
+        return None
+    if connection.options and connection.options.v6only is not None:
+        return not connection.options.v6only  # told of those that do not listen, too
+    return None if connection.dual_stack is UNSET else connection.dual_stack
 
 
 def _conflicts_by_option(option: BindOption, other: Connection, binder: Binder) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Literal
 
 from netinspect.errors import UsageError
@@ -31,6 +32,26 @@ def _parse_network(word: str, side: Literal["local", "remote"]) -> Network:
             f"10.0.0.0/8 or 2001:db8::/32{_prefix_hint(host, slash, length)}"
         ) from None
     return Network(side, network.network_address.packed, network.prefixlen, zone or None)
+
+
+def parse_address(word: str) -> str:
+    """One address as the record has it: `10.0.0.1`, `::1`, `fe80::1%eth0`.
+
+    :raises UsageError: it is none.
+    """
+    host, _, zone = word.strip().removeprefix("[").removesuffix("]").partition("%")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise UsageError(
+            f"address {word!r}: expected one IPv4 or IPv6 address, as 127.0.0.1 or ::1; names are "
+            "not looked up"
+        ) from None
+    if address.is_link_local and address.version == 6 and not zone:
+        raise UsageError(f"address {word!r}: expected its interface too, as {host}%eth0")
+    family = AF_INET if address.version == 4 else AF_INET6
+    text = inet_ntop(family, address.packed)  # ::ffff:10.0.0.1, as str() has it only in new Pythons
+    return f"{text}%{zone}" if zone else text
 
 
 def _prefix_hint(host: str, slash: str, length: str) -> str:

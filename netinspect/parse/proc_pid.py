@@ -21,6 +21,8 @@ STAT = re.compile(
 # Uid:	1000	1000	1000	1000
 # real, effective, saved, file system; the name on the first line is escaped
 UID = re.compile(rb"^Uid:\t\d+\t(\d{1,10})\t", re.MULTILINE)
+# CapEff:	000001ffffffffff
+CAPABILITIES = re.compile(rb"^CapEff:\t([0-9a-f]{1,16})$", re.MULTILINE)
 # btime 1767323045
 BOOT_TIME = re.compile(rb"^btime (\d{1,11})$", re.MULTILINE)
 DELETED = b" (deleted)"
@@ -77,6 +79,17 @@ def parse_effective_uid(raw: bytes) -> int:
     if match is None:
         raise ParseError(f"/proc/<pid>/status: expected a line 'Uid: ...', found {raw!r}")
     return int(match[1])
+
+
+def parse_effective_capabilities(raw: bytes) -> int:
+    """The capabilities that a process has now, a bit each (capabilities(7)), of its `status`.
+
+    :raises ParseError: there is no such line.
+    """
+    match = CAPABILITIES.search(raw)
+    if match is None:
+        raise ParseError("/proc/<pid>/status: expected a line 'CapEff: 000001ffffffffff'")
+    return int(match[1], 16)
 
 
 def parse_boot_time(raw: bytes) -> int:

@@ -1,0 +1,146 @@
+"""The answers about ports: sentences and small tables, or JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from netinspect.diagnose.bind import SOCKET_OPTIONS
+from netinspect.diagnose.port_record import Attempt, Holder, Neighbour, Place, PortAnswer, Ports
+from netinspect.diagnose.port_words import endpoint, owner_text, remote, seconds
+from netinspect.render.document import render_document
+from netinspect.render.escape import display_width, escape_cell
+
+WIDEST = 100
+MARK = "?"
+LEGEND_PREDICTED = f"{MARK} not tried, but predicted from the sockets above."
+LEGEND_DEPENDS = "depends: on the options of the sockets above, which no table tells."
+
+
+def render_ports(document: Ports, output: str, *, terminal_width: int | None) -> Iterator[bytes]:
+    """The document as `table`, `json` or `ndjson`; of several ports a table has a line each."""
+    if output != "table":
+        return render_document(
+            document, document.ports, (), output, is_terminal=terminal_width is not None
+        )
+    if len(document.ports) > 1:
+        return iter([_lines([found.answer for found in document.ports])])
+    (found,) = document.ports
+    width = min(terminal_width or WIDEST, WIDEST)
+    return iter([_lines(_answer_lines(found, document.uid, width))])
+
+
+def _lines(lines: Sequence[str] | Iterator[str]) -> bytes:
+    return "".join(f"{escape_cell(line)}\n" for line in lines).encode()
+
+
+def _answer_lines(found: PortAnswer, uid: int | None, width: int) -> Iterator[str]:
+    yield found.answer
+    if found.holders:
+        yield from _section("Sockets with this port", _holder_rows(found.holders, found.port))
+    if not all(place.plain.works for place in found.places):
+        who = "" if uid is None else " as root" if uid == 0 else f" as uid {uid}"
+        yield from _section(f"bind() and listen(){who} now", _place_rows(found.places))
+        yield from _legends(found.places)
+    if found.advice:
+        yield from ("", "What to do:" if found.cause else "To know:")
+        for text in found.advice:
+            yield from _wrapped(text, width)
+    if found.other_namespaces:
+        yield from ("", "In other network namespaces, which is in nobody's way here:")
+        yield from (f"  {_neighbour_text(n, found.port)}" for n in found.other_namespaces)
+
+
+def _section(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A title, and rows in columns below it, without the columns that are empty."""
+    yield from ("", f"{title}:")
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell + " " * (width - display_width(cell))
+            for cell, width in zip(row, widths, strict=True)
+            if width
+        )
+        yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent="  - ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _holder_rows(holders: Sequence[Holder], port: int) -> list[list[str]]:
+    return [
+        [
+            holder.state,
+            escape_cell(endpoint(holder, port)),
+            _others(holder),
+            escape_cell(owner_text(holder)),
+        ]
+        for holder in holders
+    ]
+
+
+def _others(holder: Holder) -> str:
+    """The other end, or how many; and until when."""
+    wait = f", {seconds(holder)} s left" if holder.expires_ms is not None else ""
+    if holder.count > 1:
+        return f"{holder.count} of them{wait}"
+    return f"to {escape_cell(remote(holder))}{wait}" if holder.remote_address else ""
+
+
+def _place_rows(places: Sequence[Place]) -> list[list[str]]:
+    """A row for each address that was asked for; others of which the same is true in one."""
+    titles = ["address", *(name or "plain" for name in SOCKET_OPTIONS.values())]
+    rows = [titles, *([_place_text(p), *_cells(p)] for p in places if p.asked)]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for place in places:
+        if not place.asked:
+            alike.setdefault(_cells(place), []).append(_place_text(place))
+    return [*rows, *([_some(names), *cells] for cells, names in alike.items())]
+
+
+def _place_text(place: Place) -> str:
+    stacks = {True: " and IPv4", False: " (only IPv6)", None: ""}
+    return f"{escape_cell(place.address)}{stacks[place.dual_stack]}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
+
+
+def _cells(place: Place) -> tuple[str, ...]:
+    is_known_free = place.plain.tried and place.plain.works
+    return tuple(
+        _attempt_text(attempt) + ("" if attempt.tried or is_known_free else MARK)
+        for attempt in (place.plain, place.reuse_address, place.reuse_port)
+    )
+
+
+def _attempt_text(attempt: Attempt) -> str:
+    if attempt.works is None:
+        return "depends"
+    return "works" if attempt.works else attempt.error or "fails"
+
+
+def _legends(places: Sequence[Place]) -> Iterator[str]:
+    cells = [cell for place in places for cell in _cells(place)]
+    if any(cell.endswith(MARK) for cell in cells):
+        yield f"  {LEGEND_PREDICTED}"
+    if any(cell.startswith("depends") for cell in cells):
+        yield f"  {LEGEND_DEPENDS}"
+
+
+def _neighbour_text(neighbour: Neighbour, port: int) -> str:
+    address = neighbour.local_address or "*"
+    place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    owners = [f"{owner.process} (pid {owner.pid})" for owner in neighbour.owners[:1]]
+    return escape_cell(
+        f"{place}, {owners[0] if owners else 'nobody known'}, net:[{neighbour.netns}]"
+    )
