@@ -67,6 +67,8 @@ class Listing:
     The `envelope` is known from the start, the `notes` are complete at the end.
 
     :param captures: read these in place of this system's sockets.
+    :param with_holders: whether somebody looks at users, descriptors and every process, not at one
+        process alone, which some systems tell much faster; None: as with owners.
     :raises SourceError: the system's sockets cannot be read.
     """
 
@@ -77,6 +79,7 @@ class Listing:
         source: str = "auto",
         captures: Captures | None = None,
         with_owners: bool = True,
+        with_holders: bool | None = None,
         with_direction: bool = False,
         is_extended: bool = False,
     ) -> None:
@@ -88,7 +91,9 @@ class Listing:
         self._chain: Chain | Captures = captures or Chain(candidates(source))
         self._is_extended = is_extended
         parts = selection.expanded()
-        self._with_owners = with_owners or any(part.owner_test() for part in parts)
+        tests_owners = any(part.owner_test() for part in parts)
+        self._with_owners = with_owners or tests_owners
+        self._with_holders = tests_owners or (with_owners if with_holders is None else with_holders)
         self._reads = [
             Read(self._open(part), part.socket_test(), part.owner_test()) for part in parts
         ]
@@ -143,7 +148,8 @@ class Listing:
             replace(
                 query,
                 is_extended=self._is_extended or query.is_extended,
-                needs_owners=self._with_owners or part.needs_user,
+                needs_owners=self._with_owners or self._with_holders or part.needs_user,
+                needs_holders=self._with_holders or part.needs_user,
             )
         )
 
@@ -225,7 +231,7 @@ def _read_directions(
         # A listener on :: takes IPv4 as well, whatever is asked for.
         tables = tuple(parse_tables([protocol]))
         states = frozenset({LISTENERS[protocol]})
-        query = Query(tables=tables, states=states, needs_owners=False)
+        query = Query(tables=tables, states=states, needs_owners=False, needs_holders=False)
         try:
             for batch in Chain(candidates(source)).open(query):
                 listeners += batch.records()

@@ -123,7 +123,8 @@ class Query(Struct, frozen=True, kw_only=True):
 
     What of the condition is only known to the kernel (UNTOLD) it has to keep to, or refuse.
     `is_extended` asks for what `--extended` shows as well. Without `needs_owners` nobody will look
-    at the owners: a source that has to search for them need not.
+    at the owners: a source that has to search for them need not. With `needs_holders` somebody
+    looks at more than a process of each socket: all that hold it, their descriptors, the user.
     """
 
     tables: tuple[Table, ...]
@@ -131,6 +132,7 @@ class Query(Struct, frozen=True, kw_only=True):
     condition: Condition = TRUE
     is_extended: bool = False
     needs_owners: bool = True
+    needs_holders: bool = True
 
 
 def all_of(parts: Iterable[Condition]) -> Condition:

@@ -110,6 +110,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
         source=options["source"],
         captures=captures_of(options),
         with_owners=with_owners,
+        with_holders=shown.needs_holders and not options["quiet"],
         with_direction=shown.needs_direction and not options["quiet"],
         is_extended=shown.needs_extended and not options["quiet"],
     )

@@ -130,7 +130,7 @@ SOURCE_OPTIONS = (
         "--source",
         default="auto",
         metavar="SOURCE",
-        help="Read the sockets from here and nowhere else: sock_diag, proc, psutil.",
+        help="Read the sockets from here and nowhere else: sock_diag, proc, macos, psutil.",
         shell_complete=complete_words(_source_words),
     ),
     option(

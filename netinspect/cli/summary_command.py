@@ -128,6 +128,7 @@ def _print_groups(
         source=options["source"],
         captures=captures_of(options),
         with_owners=grouping.needs_owners,
+        with_holders=grouping.needs_holders,
         with_direction=grouping.needs_direction,
     )
     explain_plan(listing, is_wanted=options["explain_plan"])

@@ -12,6 +12,8 @@ from netinspect.grouping.record import KEYS, MEASURES
 DETAIL_KEYS = frozenset({"unit", "container", "runtime"})
 # Of these a socket has one for each process that holds it.
 OWNER_KEYS = DETAIL_KEYS | {"pid", "process", "owner_status"}
+# One process of each socket is not enough for these.
+HOLDER_KEYS = DETAIL_KEYS | {"owner_status", "uid", "user"}
 # Columns of a listing that join several keys
 SHORT = {
     "proto": ("protocol", "family"),
@@ -39,6 +41,11 @@ class Grouping(NamedTuple):
     def needs_owners(self) -> bool:
         """Whether a key of it is known only when owners have been looked for."""
         return not OWNER_KEYS.isdisjoint(self.by)
+
+    @property
+    def needs_holders(self) -> bool:
+        """Whether a key of it takes the user of a socket, or all of its processes."""
+        return not HOLDER_KEYS.isdisjoint(self.by)
 
     @property
     def needs_details(self) -> bool:

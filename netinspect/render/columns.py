@@ -261,6 +261,8 @@ COLUMNS: dict[str, Column] = {
 }
 DETAIL_COLUMNS = ("command", "unit", "container")
 OWNER_COLUMNS = ("pid", "process", "owners", "owner_status", *DETAIL_COLUMNS)
+# For these one process of each socket is not enough.
+HOLDER_COLUMNS = ("owners", "owner_status", "uid", "user", *DETAIL_COLUMNS)
 # From the left: what is never given up in a narrow terminal, then what is, from the right.
 TABLE_COLUMNS = ("proto", "state", "local", "remote", "pid", "process", "recv_q", "send_q")
 WIDE_COLUMNS = (

@@ -9,6 +9,7 @@ from netinspect.model import Connection, Envelope, Note
 from netinspect.render.columns import (
     ASKED_KEYS,
     DETAIL_COLUMNS,
+    HOLDER_COLUMNS,
     KEYS,
     OWNER_COLUMNS,
     TABLE_COLUMNS,
@@ -58,6 +59,12 @@ class Presentation(NamedTuple):
         """Whether anything of it shows owners or sorts by them."""
         shown = [*self.columns, *(key.column for key in self.sort)]
         return self.has_owners and any(column.name in OWNER_COLUMNS for column in shown)
+
+    @property
+    def needs_holders(self) -> bool:
+        """Whether anything of it shows users, descriptors or every process, or sorts by them."""
+        shown = [*self.columns, *(key.column for key in self.sort)]
+        return self.has_owners and any(column.name in HOLDER_COLUMNS for column in shown)
 
     @property
     def needs_details(self) -> bool:

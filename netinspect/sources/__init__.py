@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection, Note, State, Table
@@ -29,6 +29,20 @@ class Batch(Protocol):
 def tally_records(connections: Iterable[Connection]) -> Counter[tuple[Table, State]]:
     """How many there are of each table and state."""
     return Counter((Table(c.protocol, c.family), c.state) for c in connections)
+
+
+class RecordBatch(NamedTuple):
+    """Sockets that are records already. See `Batch`."""
+
+    connections: list[Connection]
+
+    def records(self) -> list[Connection]:
+        """The sockets."""
+        return self.connections
+
+    def tally(self) -> Counter[tuple[Table, State]]:
+        """The counts."""
+        return tally_records(self.connections)
 
 
 class Source(Protocol):
@@ -76,9 +90,16 @@ def _psutil() -> Source:
     return Psutil()
 
 
+def _macos() -> Source:
+    from netinspect.sources.macos import MacOS
+
+    return MacOS()
+
+
 SOURCES: dict[str, Callable[[], Source]] = {
     "sock_diag": _sock_diag,
     "proc": _proc,
+    "macos": _macos,
     "psutil": _psutil,
 }
 SOURCE_NAMES = ("auto", *SOURCES)

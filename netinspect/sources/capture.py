@@ -9,17 +9,15 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import chain
-from typing import NamedTuple
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from netinspect.errors import ParseError, UsageError, unknown_word
-from netinspect.model import EVERY_TABLE, LISTENING, Connection, Note, State, Table, decode_name
+from netinspect.model import EVERY_TABLE, LISTENING, Connection, Note, Table, decode_name
 from netinspect.parse.captured import BinaryFormat, Faults, Format, Lines
 from netinspect.parse.netinspect_output import Origin, parse_origin
 from netinspect.query import TRUE, Query

@@ -103,7 +103,7 @@ class Psutil:
         self._connections = connections or _net_connections
         if sees_all is None:
             sees_all = not hasattr(os, "geteuid") or os.geteuid() == 0
-        self._names = ProcessNames(process_name or _process_name)
+        self._names = ProcessNames(process_name or psutil_name)
         self._absent: OwnerStatus = "not_found" if sees_all else "hidden"
 
     def read(self, table: Table, query: Query) -> Iterator[PsutilBatch]:  # noqa: ARG002
@@ -135,7 +135,8 @@ def _net_connections(kind: str) -> Iterable[Row]:
         raise SourceError(f"psutil failed on {kind} sockets: {error}") from None
 
 
-def _process_name(pid: int) -> bytes | None:
+def psutil_name(pid: int) -> bytes | None:
+    """The name of a process, as psutil has it; None when it has ended."""
     import psutil
 
     try:

@@ -11,6 +11,7 @@ PLATFORM_VARIABLE = "NETINSPECT_PLATFORM"
 # The sources to ask, in the order of preference, by the beginning of the platform's name.
 PREFERENCES: dict[str, tuple[str, ...]] = {
     "linux": ("sock_diag", "proc", "psutil"),
+    "darwin": ("macos", "psutil"),
 }
 OF_THE_REST = ("psutil",)
 
