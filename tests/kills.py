@@ -48,7 +48,7 @@ class Whole(NamedTuple):
 def kill_at_random(count: int, seed: int = SEED) -> None:
     """End so many runs among some thousand sockets."""
     choice = random.Random(seed)  # noqa: S311 nothing secret
-    with private_network(), _heeding_interrupts():
+    with private_network(), heeding_interrupts():
         prepare_network()
         with established(SOCKETS):
             whole = _undisturbed()
@@ -59,7 +59,7 @@ def kill_at_random(count: int, seed: int = SEED) -> None:
 
 
 @contextmanager
-def _heeding_interrupts() -> Iterator[None]:
+def heeding_interrupts() -> Iterator[None]:
     """A shell lets what it starts in the background ignore Ctrl-C, and that is inherited."""
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -15,7 +15,7 @@ from netinspect.lab.event import Event, Kind
 from netinspect.lab.forged import checksum, forged_syns
 from netinspect.lab.isolation import Place
 from netinspect.lab.report import render_event
-from netinspect.lab.run import check_place, sized
+from netinspect.lab.run import check_place, check_system, sized
 from netinspect.lab.time_wait import LESSONS
 from tests.program import run, run_on_terminal
 from tests.records import made
@@ -108,6 +108,35 @@ def test_what_would_be_felt_outside_is_refused() -> None:
         "syn-flood runs in a network namespace of its own only, because it needs packets with "
         "forged addresses; a namespace was refused: Operation not permitted: run it as root"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "message"),
+    [
+        (
+            "states",
+            "darwin",
+            (
+                "states runs on Linux only: it needs a socket filter that drops what arrives "
+                "(SO_ATTACH_FILTER)"
+            ),
+        ),
+        (
+            "time-wait",
+            "win32",
+            "time-wait cannot run on Windows: its processes are made by fork()",
+        ),
+    ],
+)
+def test_a_system_without_the_means(name: str, platform: str, message: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        check_system(name, EXPERIMENTS[name], platform)
+    assert str(caught.value) == message
+
+
+def test_what_runs_on_a_mac() -> None:
+    for name in ("time-wait", "close-wait", "accept-queue", "zero-window"):
+        check_system(name, EXPERIMENTS[name], "darwin")
 
 
 def test_no_setting_of_the_machine_is_written() -> None:

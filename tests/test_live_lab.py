@@ -18,7 +18,7 @@ import pytest
 from netinspect.lab.catalog import MODES
 from netinspect.model import STATES
 from netinspect.parse.proc_counters import parse_counters
-from tests.kills import left_of
+from tests.kills import heeding_interrupts, left_of
 from tests.namespace import why_not
 from tests.program import PROGRAM, ROOT, environment
 
@@ -279,7 +279,7 @@ def to_be_ended() -> Iterator[dict[str, list[Held]]]:
     if REASON:
         pytest.skip(REASON)
     short = (*PROGRAM, "lab", "time-wait", "--requests", "50", "--rate", "1000", *HELD)
-    with ExitStack() as stack:
+    with ExitStack() as stack, heeding_interrupts():
         processes = {
             name: [stack.enter_context(started(*short)) for _ in range(2)] for name in SIGNALS
         }
@@ -364,16 +364,16 @@ def test_on_loopback_where_no_namespace_is_permitted() -> None:
         assert said(flood) == (
             3,
             (
-                "netinspect: syn-flood runs in a network namespace of its own only, because it needs "
-                "packets with forged addresses; a namespace was refused: Operation not permitted: "
-                "run it as root\n"
+                "netinspect: syn-flood runs in a network namespace of its own only, because it "
+                "needs packets with forged addresses; a namespace was refused: Operation not "
+                "permitted: run it as root\n"
             ),
         )
         assert said(requests) == (
             2,
             (
-                "netinspect: --requests 1001: at most 1000 on the machine's own loopback (a namespace "
-                "was refused: Operation not permitted)\n"
+                "netinspect: --requests 1001: at most 1000 on the machine's own loopback (a "
+                "namespace was refused: Operation not permitted)\n"
             ),
         )
 

@@ -37,7 +37,7 @@ def run_experiment(name: str, setup: Setup) -> Generator[Event, None, None]:
     :raises SourceError: it cannot be done here, or the sockets cannot be read.
     """
     experiment = EXPERIMENTS[name]
-    _check_system(name, experiment)
+    check_system(name, experiment, sys.platform)
     run: Run = import_module(f"netinspect.lab.{name.replace('-', '_')}").run
     place = enter_private_network()
     check_place(name, experiment, place)
@@ -53,11 +53,16 @@ def run_experiment(name: str, setup: Setup) -> Generator[Event, None, None]:
             raise SourceError(f"{name} cannot be done here: {error.strerror or error}") from error
 
 
-def _check_system(name: str, experiment: Experiment) -> None:
-    if experiment.needs and sys.platform != "linux":
+def check_system(name: str, experiment: Experiment, platform: str) -> None:
+    """Refuse what this system has no means for.
+
+    :param platform: as `sys.platform` has it.
+    :raises SourceError: this experiment needs another one.
+    """
+    if experiment.needs and platform != "linux":
         raise SourceError(f"{name} runs on Linux only: it needs {experiment.needs}")
-    if not hasattr(os, "fork"):
-        raise SourceError(f"{name} cannot run on this system: it needs fork()")
+    if platform == "win32":
+        raise SourceError(f"{name} cannot run on Windows: its processes are made by fork()")
 
 
 def check_place(name: str, experiment: Experiment, place: Place) -> None:
