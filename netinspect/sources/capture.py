@@ -33,6 +33,8 @@ BLOCK_SIZE = 1 << 18
 MODULES = (
     "netinspect_output",
     "proc_files",
+    "ss_dump",
+    "ss",
     "netstat_linux",
 )
 # PowerShell writes UTF-16, Notepad begins UTF-8 with a mark.

@@ -1,0 +1,429 @@
+"""The text that ss of iproute2 prints, in every form that it takes.
+
+The column Netid is missing where one kind of socket was asked for, the column State where one state
+was; with -H there is no header, and what -i and -m add stands on a line of its own, or with -O not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
+from typing import NamedTuple
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from netinspect.errors import CellError
+from netinspect.model import (
+    Connection,
+    Family,
+    Note,
+    OwnerStatus,
+    Protocol,
+    SocketType,
+    State,
+    Table,
+)
+from netinspect.parse.address import MOST_REMEMBERED, needs_zone
+from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
+from netinspect.parse.cells import (
+    OWNERLESS,
+    PEERLESS,
+    SOCKET_TYPES,
+    Addresses,
+    Numbers,
+    Ports,
+    States,
+    column_of,
+    exposure_of,
+    split_endpoint,
+)
+from netinspect.parse.inet_numbers import closed_state
+from netinspect.parse.ss_words import USERS, Extra, parse_extra
+
+INET: dict[str, Protocol] = {
+    "tcp": "tcp",
+    "udp": "udp",
+    "raw": "raw",
+    "udplite": "udplite",
+    "sctp": "sctp",
+    "mptcp": "mptcp",
+    "icmp": "icmp",
+    "icmp6": "icmp",
+}
+UNIX: dict[str, SocketType] = {"u_str": "stream", "u_dgr": "dgram", "u_seq": "seqpacket"}
+OTHERS: dict[str, tuple[Table, SocketType]] = {
+    "nl": (Table("netlink", "netlink"), "dgram"),
+    "p_raw": (Table("packet", "packet"), "raw"),
+    "p_dgr": (Table("packet", "packet"), "dgram"),
+    "v_str": (Table("vsock", "vsock"), "stream"),
+    "v_dgr": (Table("vsock", "vsock"), "dgram"),
+}
+NETIDS = frozenset((*INET, *UNIX, *OTHERS))
+STATES = States(
+    {
+        "ESTAB": "ESTABLISHED",
+        "SYN-SENT": "SYN_SENT",
+        "SYN-RECV": "SYN_RECV",
+        "NEW-SYN-RECV": "SYN_RECV",
+        "FIN-WAIT-1": "FIN_WAIT1",
+        "FIN-WAIT-2": "FIN_WAIT2",
+        "TIME-WAIT": "TIME_WAIT",
+        "UNCONN": "UNCONN",
+        "CLOSE-WAIT": "CLOSE_WAIT",
+        "LAST-ACK": "LAST_ACK",
+        "LISTEN": "LISTEN",
+        "CLOSING": "CLOSING",
+        "BOUND-INACTIVE": "BOUND",
+        "UNKNOWN": "UNKNOWN",
+    }
+)
+ONLY_OF_TCP = frozenset(STATES) - {"ESTAB", "UNCONN", "UNKNOWN"}
+HEADER = re.compile(r"(?:Netid +)?(?:State +)?Recv-Q +Send-Q +Local Address:Port")
+# u_str LISTEN 0 4096 /run/a b 31337 * 0 users:(("a",pid=1,fd=3))
+UNIX_ENDS = re.compile(
+    r"(.*?) (\d{1,20}) +(\*|\?|\S.*?) (\d{1,20})"
+    r" *((?:users:|timer:|uid:|ino:|sk:|skmem:|peers:|cgroup:|[<-]-[->]| *$).*)?"
+)
+BARE_IPV6 = re.compile(r" (?::::|::1:|::ffff:)")  # before iproute2 4.16
+TCP_WORDS = re.compile(r" (?:wscale:|cwnd:|rto:)|timer:\(")
+# tcp   LISTEN 0      128     0.0.0.0:22    0.0.0.0:*
+ROW = re.compile(
+    rf"(?:(?:{'|'.join(sorted(NETIDS))}) +)?(?:{'|'.join(sorted(STATES))}) +\d+ +\d+ +\S"
+)
+HEAD_LINES = 50
+ASSUMED = Note(
+    "protocol_assumed",
+    None,
+    "the capture does not say of which protocol it is, taken for tcp; ss-udp is the other --format",
+)
+
+
+class Host(NamedTuple):
+    """What stands before the port."""
+
+    address: str
+    family: Family
+    interface: str | None
+    is_star: bool
+
+
+class Hosts(dict[str, Host]):
+    """`127.0.0.1`, `[::1]`, `[fe80::1]%eth0`, `0.0.0.0%lo`, `*`.
+
+    :param star: what * is: of ss before iproute2 4.16 the IPv4 wildcard, and :: that of IPv6;
+        later that of IPv6 which takes IPv4 as well.
+    """
+
+    def __init__(self, star: Host) -> None:
+        self.addresses = Addresses()
+        self["*"] = star
+
+    def __missing__(self, text: str) -> Host:
+        named = self.addresses.named
+        host, _, interface = text.partition("%")
+        inner = host[1:-1] if host[:1] == "[" else host
+        address = self.addresses[inner]
+        family: Family = "ipv6" if ":" in inner else "ipv4"
+        zone = captured_name(interface) or None
+        if zone and needs_zone(address):
+            address = f"{address}%{zone}"
+        found = Host(address, family, zone, is_star=False)
+        if named == self.addresses.named and len(self) < MOST_REMEMBERED:
+            self[text] = found
+        return found
+
+
+OLD_STAR = Host("0.0.0.0", "ipv4", None, is_star=False)
+NEW_STAR = Host("::", "ipv6", None, is_star=True)
+NOTHING = Extra()
+MOST_CONTINUED = 16
+
+
+class Reading:
+    """One capture while it is read.
+
+    :param protocol: of rows without Netid.
+    :param has_owners: whether rows without a process say that there is none.
+    """
+
+    def __init__(self, faults: Faults, protocol: Protocol, star: Host, *, has_owners: bool) -> None:
+        self._faults = faults
+        self._protocol = protocol
+        self._has_owners = has_owners
+        self._hosts, self._ports = Hosts(star), Ports()
+        self._recv_qs, self._send_qs = Numbers("the receive queue"), Numbers("the send queue")
+        self._records: list[Connection] = []
+        self._unix: list[Connection] = []
+
+    def batches(self, lines: Lines) -> Iterator[list[Connection]]:
+        """See `captured.Reader`."""
+        held: tuple[int, str] | None = None
+        continued: list[str] = []
+        for number, line in enumerate(lines, 1):
+            if line[:1] in ("\t", " ") and held and len(continued) < MOST_CONTINUED:
+                continued.append(line)
+                continue
+            if held:
+                self._add(*held, continued)
+                if len(self._records) >= BATCH_SIZE:
+                    yield self._taken()
+            held, continued = (number, line), []
+        if held:
+            self._add(*held, continued)
+        self._records += _with_peers(self._unix)
+        yield self._taken()
+        named = self._hosts.addresses.named + self._ports.named
+        if named:
+            self._faults.remark("names_not_numeric", named)
+
+    def _taken(self) -> list[Connection]:
+        records, self._records = self._records, []
+        return records
+
+    def _add(self, number: int, line: str, continued: Sequence[str]) -> None:
+        try:
+            record = self._row(line, continued)
+        except CellError as error:
+            self._faults.add(number, line, column_of(line, error.text), error.expected)
+            return
+        if record is None:
+            return
+        if record.protocol == "unix":
+            self._unix.append(record)
+            return
+        if self._unix:
+            self._records += _with_peers(self._unix)
+            self._unix = []
+        self._records.append(record)
+
+    def _row(self, line: str, continued: Sequence[str]) -> Connection | None:
+        name, _, rest = line.partition(" ")
+        if name in INET:
+            return self._inet(INET[name], rest, continued)
+        if name in UNIX:
+            return self._unix_row(UNIX[name], rest, continued)
+        if name in OTHERS:
+            return self._other(*OTHERS[name], rest, continued)
+        if not line.strip() or HEADER.match(line):
+            return None
+        if name not in STATES and not name.isdecimal():
+            raise CellError(name or line, "a kind such as tcp, or a state such as ESTAB")
+        return self._inet(self._protocol, line, continued)
+
+    def _inet(self, protocol: Protocol, rest: str, continued: Sequence[str]) -> Connection:
+        state, recv_q, send_q, local_cell, remote_cell, behind = _columns(rest)
+        host, port = split_endpoint(local_cell)
+        local, local_port = self._hosts[host], self._ports[port]
+        host, port = split_endpoint(remote_cell)
+        remote, remote_port = self._hosts[host], self._ports[port]
+        if state == "UNCONN" and protocol in ("tcp", "mptcp"):
+            state = closed_state(local_port != 0)
+        extra = self._extra(behind, continued, state, is_tcp=protocol == "tcp")
+        exposure = exposure_of(local.address, state, protocol)
+        has_peer, is_raw = state not in PEERLESS, protocol == "raw"
+        record = Connection(
+            protocol,
+            local.family,
+            SOCKET_TYPES[protocol],
+            state,
+            local.address,
+            _zoned(remote.address, local.interface) if has_peer else None,
+            None if is_raw else local_port,
+            remote_port if has_peer and not is_raw else None,
+            local_port if is_raw else None,
+            local.interface,
+            self._recv_qs[recv_q],
+            self._send_qs[send_q],
+            extra.uid,
+            None,
+            extra.inode or None,
+            extra.cookie or None,
+            exposure=exposure,
+            owner_status=self._owner_status(extra, state),
+        )
+        if extra is not NOTHING:
+            record = _with_extra(record, extra)
+        if exposure and local.address == "::" and not is_raw:
+            return _with_stack(record, extra, local, local_cell)
+        return record
+
+    def _extra(self, behind: str, continued: Sequence[str], state: State, *, is_tcp: bool) -> Extra:
+        if not behind and not continued:
+            return NOTHING
+        text = " ".join((behind, *(line.strip() for line in continued))).rstrip()
+        self._has_owners = self._has_owners or USERS in text
+        return parse_extra(text, state, is_tcp=is_tcp) if text else NOTHING
+
+    def _owner_status(self, extra: Extra, state: State) -> OwnerStatus:
+        if extra.owners:
+            return "known"
+        if extra.inode == 0 or state in OWNERLESS:
+            return "none"
+        return "not_found" if self._has_owners else "unsupported"
+
+    def _unix_row(self, socket_type: SocketType, rest: str, continued: Sequence[str]) -> Connection:
+        state, recv_q, send_q, ends = _first_columns(rest)
+        match = UNIX_ENDS.fullmatch(ends.rstrip())
+        if not match:
+            raise CellError(ends, "two paths with their inodes, such as /run/a 31337 * 31338")
+        path, inode, peer, peer_inode, behind = match.groups()
+        extra = self._extra(behind or "", continued, state, is_tcp=False)
+        record = Connection(
+            "unix",
+            "unix",
+            socket_type,
+            state,
+            None if path == "*" else captured_name(path),
+            None if peer in ("*", "?") else captured_name(peer),
+            None,
+            None,
+            None,
+            None,
+            self._recv_qs[recv_q],
+            self._send_qs[send_q],
+            None,
+            None,
+            int(inode) or None,
+            None,
+            owner_status="none" if inode == "0" else self._owner_status(extra, state),
+            peer_inode=int(peer_inode) or None,
+        )
+        return record if extra is NOTHING else _with_extra(record, extra)
+
+    def _other(
+        self, table: Table, socket_type: SocketType, rest: str, continued: Sequence[str]
+    ) -> Connection:
+        """Of netlink, packet and vsock sockets the address is what ss prints."""
+        state, recv_q, send_q, ends = _first_columns(rest)
+        local, _, behind = ends.partition(" ")
+        remote, _, behind = behind.strip().partition(" ")
+        extra = self._extra(behind.strip(), continued, state, is_tcp=False)
+        record = Connection(
+            *table,
+            socket_type,
+            state,
+            captured_name(local),
+            None if remote in ("*", "*:*", "") else captured_name(remote),
+            *(None,) * 4,
+            self._recv_qs[recv_q],
+            self._send_qs[send_q],
+            extra.uid,
+            None,
+            extra.inode or None,
+            extra.cookie or None,
+            owner_status=self._owner_status(extra, state),
+        )
+        return record if extra is NOTHING else _with_extra(record, extra)
+
+
+def _columns(rest: str) -> tuple[State, str, str, str, str, str]:
+    """State, queues, both ends, and what stands behind them."""
+    fields = rest.split(None, 5)
+    if fields and fields[0].isdecimal():
+        fields = ["UNKNOWN", *rest.split(None, 4)]
+    if len(fields) < 5:
+        raise CellError(fields[-1] if fields else rest, "a state, two queues and two addresses")
+    state, recv_q, send_q, local, remote, *behind = fields
+    return STATES[state], recv_q, send_q, local, remote, behind[0] if behind else ""
+
+
+def _first_columns(rest: str) -> tuple[State, str, str, str]:
+    """State, queues, and all that stands behind them."""
+    fields = rest.split(None, 3)
+    if fields and fields[0].isdecimal():
+        fields = ["UNKNOWN", *rest.split(None, 2)]
+    if len(fields) < 4:
+        raise CellError(fields[-1] if fields else rest, "a state, two queues and two addresses")
+    return STATES[fields[0]], fields[1], fields[2], fields[3]
+
+
+def _zoned(address: str, interface: str | None) -> str:
+    """The zone of the peer is that of the socket: ss prints it once."""
+    if interface and "%" not in address and needs_zone(address):
+        return f"{address}%{interface}"
+    return address
+
+
+def _with_extra(record: Connection, extra: Extra) -> Connection:
+    first = extra.owners[0] if extra.owners else None
+    memory = extra.memory
+    return replace(
+        record,
+        owners=extra.owners,
+        pid=first.pid if first else None,
+        process=first.process if first else None,
+        timer=extra.timer,
+        drops=memory.drops if memory and record.protocol != "tcp" else None,
+        memory=UNSET if memory is None else memory,
+        options=UNSET if extra.options is None else extra.options,
+        tcp_info=UNSET if extra.tcp_info is None else extra.tcp_info,
+    )
+
+
+def _with_stack(record: Connection, extra: Extra, local: Host, cell: str) -> Connection:
+    """A listener on ::, of which ss says whether it takes IPv4 as well, by v6only or by its *."""
+    if extra.v6only is not None:
+        return replace(record, dual_stack=not extra.v6only)
+    if local.is_star or cell.startswith("["):
+        return replace(record, dual_stack=local.is_star)
+    return record
+
+
+def _with_peers(connections: Sequence[Connection]) -> list[Connection]:
+    """Unix sockets with the address of their peer: ss prints its inode alone."""
+    address_of = {c.inode: c.local_address for c in connections if c.inode}
+    return [
+        replace(c, remote_address=address_of.get(c.peer_inode))
+        if c.peer_inode and c.remote_address is None
+        else c
+        for c in connections
+    ]
+
+
+def _read(lines: Lines, faults: Faults, protocol: Protocol | None) -> Iterator[list[Connection]]:
+    """:param protocol: of rows without Netid; None to tell it by their states."""
+    lines = iter(lines)
+    head = list(islice(lines, HEAD_LINES))
+    is_old = any(BARE_IPV6.search(line) for line in head)
+    told = protocol or _protocol_of(head)
+    if told is None:
+        faults.notes.append(ASSUMED)
+    reading = Reading(
+        faults,
+        told or "tcp",
+        OLD_STAR if is_old else NEW_STAR,
+        has_owners=any(USERS in line for line in head),
+    )
+    yield from reading.batches(chain(head, lines))
+
+
+def _protocol_of(head: Sequence[str]) -> Protocol | None:
+    """Of rows without Netid: what has a state that only TCP has is TCP; None: nothing tells."""
+    words = {line.partition(" ")[0] for line in head if not HEADER.match(line)}
+    if not words or words & NETIDS or words & ONLY_OF_TCP:
+        return "tcp"
+    if "UNCONN" in words:
+        return "udp"
+    return "tcp" if any(TCP_WORDS.search(line) for line in head) else None
+
+
+def _recognises(lines: Sequence[str]) -> bool:
+    return any(HEADER.match(line) or ROW.match(line) for line in lines)
+
+
+def _never(_lines: Sequence[str]) -> bool:
+    """Without Netid they are all alike."""
+    return False
+
+
+PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp", "raw")
+FORMATS = (
+    Format("ss", "ss", _recognises, partial(_read, protocol=None)),
+    *(
+        Format(f"ss-{name}", f"ss of {name} sockets", _never, partial(_read, protocol=name))
+        for name in PROTOCOLS
+    ),
+)
