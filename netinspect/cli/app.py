@@ -28,6 +28,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "list": "which sockets are there, and whose are they (the default)",
     "summary": "how many, by protocol and state, or by process, address, ...",
+    "port": "who has a port, would bind() work, and if not, what to do",
     "lab": "safe loopback experiments that make states and faults appear",
     "schema": "the JSON Schema of a command's output",
     "completion": "completion for bash, zsh or fish",
@@ -45,6 +46,7 @@ EXAMPLES = """\
   netinspect summary --by process       how many, by process
 """
 
+  netinspect port 8080                  who has it, and would bind() work
 
 class Program(click.Group):
     """A group whose commands are loaded one at a time, and whose default command is `list`."""

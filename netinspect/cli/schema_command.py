@@ -9,16 +9,16 @@ from netinspect.cli.output import write
 from netinspect.cli.sections import SectionCommand
 from netinspect.errors import UsageError, unknown_word
 
-COMMANDS_WITH_JSON = ("list", "summary")
+COMMANDS_WITH_JSON = ("list", "summary", "port")
 
 
 @click.command("schema", cls=SectionCommand)
 @click.argument("name", metavar="[COMMAND]", default="list")
 def command(name: str) -> int:
-    """Print the JSON Schema (2020-12) of a command's --json output: list or summary.
+    """Print the JSON Schema (2020-12) of a command's --json output: list, summary or port.
 
-    A line of NDJSON is what the schema calls Connection in `list`, Count in `summary` and Group in
-    `summary --by`.
+    A line of NDJSON is what the schema calls Connection in `list`, Count in `summary`, Group in
+    `summary --by` and PortAnswer in `port`.
     """
     if name not in COMMANDS_WITH_JSON:
         raise UsageError(unknown_word("command with JSON output", name, COMMANDS_WITH_JSON))

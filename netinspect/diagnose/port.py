@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from netinspect.diagnose.bind import (
     ANY_IPV6,
+    IN_USE,
     SOCKET_OPTIONS,
     BindAddress,
     Binder,
@@ -105,6 +106,8 @@ def differences(answers: Iterable[PortAnswer]) -> list[Note]:
     """Where bind() said something else than the sockets that there are: a note for each port."""
     notes = []
     for found in answers:
+        if found.cause == "unseen":  # which says it already
+            continue
         places = {
             place.address: None
             for place in found.places
@@ -172,7 +175,7 @@ def _cause(asked: Iterable[Place], holders: Iterable[Holder]) -> Cause:
     errors = {place.plain.error for place in asked}
     if errors & REFUSALS:
         return "permission"
-    return "unseen" if errors & {"EADDRINUSE", None} else "address"
+    return "unseen" if IN_USE in errors else "address"
 
 
 def _holders(

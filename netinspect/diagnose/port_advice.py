@@ -26,9 +26,10 @@ def advice(told: Told) -> Iterator[str]:
 
 def _listener(told: Told) -> Iterator[str]:
     listeners = told.in_the_way("listener", "accepted")
-    yield from _stops(listeners)
+    yield from _stops(told, listeners)
     yield from _elsewhere(told)
-    yield "SO_REUSEADDR does not help: no two sockets listen on one address with it."
+    if told.works_with("reuse_address") is False:
+        yield "SO_REUSEADDR does not help: no two sockets listen on one address with it."
     if told.works_with("reuse_port"):
         yield (
             "SO_REUSEPORT works: the others have set it too. Then each of the listeners gets a "
@@ -37,7 +38,7 @@ def _listener(told: Told) -> Iterator[str]:
         return
     users = {h.uid for h in listeners} - {told.binder.uid, None}
     if users and told.binder.uid is not None and len(listeners) > 1:
-        names = ", ".join(sorted(str(h.user or h.uid) for h in listeners if h.uid in users))
+        names = ", ".join(sorted({str(h.user or h.uid) for h in listeners if h.uid in users}))
         yield (
             "SO_REUSEPORT does not help: the sockets that share a port must be one user's, and "
             f"these are of {names}."
@@ -49,7 +50,7 @@ def _bound(told: Told) -> Iterator[str]:
         "It holds the port without listening: it is about to listen, has forgotten to, or is a "
         "client that chose this port for itself."
     )
-    yield from _stops(told.in_the_way("bound"))
+    yield from _stops(told, told.in_the_way("bound"))
     yield from _elsewhere(told)
     if told.works_with("reuse_address"):
         yield (
@@ -67,7 +68,7 @@ def _leftover(told: Told) -> Iterator[str]:
             f"so it works now ({SETTERS})."
         )
         return
-    yield from _waits(holders)
+    yield from _waits(told, holders)
     if has_option is None:
         yield (
             "Set SO_REUSEADDR on the new listening socket, before bind(): it works at once if the "
@@ -81,20 +82,22 @@ def _leftover(told: Told) -> Iterator[str]:
     yield from _elsewhere(told)
 
 
-def _waits(holders: list[Holder]) -> Iterator[str]:
+def _waits(told: Told, holders: list[Holder]) -> Iterator[str]:
     """What has to be waited for, or ended."""
     closed = [holder for holder in holders if holder.state == "TIME_WAIT"]
     if closed:
         yield f"Wait {max(map(seconds, closed))} s: TIME_WAIT goes by itself."
     held = [holder for holder in holders if holder.owners]
-    yield from _stops(held)
+    yield from _stops(told, held)
     if any(holder not in closed and not holder.owners for holder in holders):
         yield "Connections that no process holds end when the other end closes, or by a timeout."
 
 
 def _client(told: Told) -> Iterator[str]:
     holders = told.in_the_way("client", "connection")
-    yield from _waits(holders)
+    if any(holder.owners for holder in holders):
+        yield "Wait until the connection is closed."
+    yield from _waits(told, holders)
     yield from _elsewhere(told)
     if told.works_with("reuse_address"):
         yield "SO_REUSEADDR before bind() works: the other socket has it as well."
@@ -103,7 +106,7 @@ def _client(told: Told) -> Iterator[str]:
 
 
 def _datagram(told: Told) -> Iterator[str]:
-    yield from _stops(told.in_the_way("datagram"))
+    yield from _stops(told, told.in_the_way("datagram"))
     yield from _elsewhere(told)
     yield (
         "SO_REUSEADDR or SO_REUSEPORT help if the other socket has the same one. That was not "
@@ -158,14 +161,14 @@ ADVICE: dict[Cause, Callable[[Told], Iterator[str]]] = {
 }
 
 
-def _stops(holders: list[Holder]) -> Iterator[str]:
+def _stops(told: Told, holders: list[Holder]) -> Iterator[str]:
     """How to end what holds the port, each owner once."""
-    yield from dict.fromkeys(_stop(holder) for holder in holders)
+    yield from dict.fromkeys(_stop(holder, told.port) for holder in holders)
 
 
-def _stop(holder: Holder) -> str:
+def _stop(holder: Holder, port: int) -> str:
     if holder.owner_status == "hidden":
-        return f"Run as root to see who it is{_of_user(holder)}: sudo netinspect port ..."
+        return f"Run as root to see who it is{_of_user(holder)}: `sudo netinspect port {port}`"
     if not holder.owners:
         return (
             "No process that can be seen has it: the kernel itself may (NFS, WireGuard), or a "

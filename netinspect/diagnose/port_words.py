@@ -73,10 +73,12 @@ def _permission(told: Told) -> str:
 
 
 def _address_error(told: Told) -> str:
-    errors = {place.plain.error for place in told.asked}
-    if errors == {"EADDRNOTAVAIL"}:
-        return "that is no address of this machine"
-    return f"bind() says {', '.join(sorted(error for error in errors if error))}"
+    errors = sorted({place.plain.error for place in told.asked if place.plain.error})
+    meanings = {
+        "EADDRNOTAVAIL": "that is no address of this machine",
+        "ENODEV": "there is no such interface",
+    }
+    return ", ".join(meanings.get(error, f"bind() says {error}") for error in errors)
 
 
 def _who(told: Told) -> str:
@@ -85,12 +87,19 @@ def _who(told: Told) -> str:
         return "bind() says so, but no table that could be read shows a socket that has it"
     if told.cause == "leftover":
         return _leftovers(told.in_the_way("leftover"))
-    first, *others = told.in_the_way(*([told.cause] if told.cause != "listener" else LISTENERS))
+    first, *others = told.in_the_way(*ROLES[told.cause])
+    others = [holder for holder in others if holder.role == first.role]
     more = f", and {_count(len(others), 'other')}" if others else ""
     return f"{VERBS[first.role](first, told.port)}{more}"
 
 
-LISTENERS: tuple[Role, ...] = ("listener", "accepted")
+ROLES: dict[Cause | None, tuple[Role, ...]] = {
+    "listener": ("listener", "accepted"),
+    "bound": ("bound",),
+    "datagram": ("datagram",),
+    "client": ("client",),
+    "connection": ("connection",),
+}
 
 
 def _listens(holder: Holder, port: int) -> str:
@@ -133,15 +142,15 @@ def _leftovers(holders: Iterable[Holder]) -> str:
     """What a listener that has gone has left behind."""
     closed = [h for h in holders if h.state == "TIME_WAIT"]
     parts = [
-        f"{owner_text(h)} has {_count(h.count, 'connection')} in {h.state}"
+        f"{_count(h.count, 'connection')} in {h.state}, held by {owner_text(h)}"
         for h in holders
         if h not in closed
     ]
     if closed:
         count = sum(h.count for h in closed)
         wait = max(map(seconds, closed))
-        parts.append(f"{_count(count, 'connection')} in TIME_WAIT for {wait} s more")
-    return f"of a listener that has gone, {' and '.join(parts)}"
+        parts.append(f"{_count(count, 'connection')} in TIME_WAIT, for {wait} s more")
+    return f"an earlier listener has left {' and '.join(parts)}"
 
 
 def seconds(holder: Holder) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +14,8 @@ from netinspect.render.escape import display_width, escape_cell
 
 WIDEST = 100
 MARK = "?"
+COMMAND = re.compile("`[^`]*`")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 LEGEND_PREDICTED = f"{MARK} not tried, but predicted from the sockets above."
 LEGEND_DEPENDS = "depends: on the options of the sockets above, which no table tells."
 
@@ -40,7 +43,8 @@ def _answer_lines(found: PortAnswer, uid: int | None, width: int) -> Iterator[st
         yield from _section("Sockets with this port", _holder_rows(found.holders, found.port))
     if not all(place.plain.works for place in found.places):
         who = "" if uid is None else " as root" if uid == 0 else f" as uid {uid}"
-        yield from _section(f"bind() and listen(){who} now", _place_rows(found.places))
+        calls = "bind()" if found.protocol == "udp" else "bind() and listen()"
+        yield from _section(f"{calls}{who} now", _place_rows(found.places))
         yield from _legends(found.places)
     if found.advice:
         yield from ("", "What to do:" if found.cause else "To know:")
@@ -65,14 +69,16 @@ def _section(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text,
+    """Lines of a list; what stands in backquotes is a command, and stays on one line."""
+    lines = textwrap.wrap(
+        COMMAND.sub(lambda match: match[0].replace(" ", NO_BREAK), text),
         width,
         initial_indent="  - ",
         subsequent_indent="    ",
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(NO_BREAK, " ") for line in lines]
 
 
 def _holder_rows(holders: Sequence[Holder], port: int) -> list[list[str]]:

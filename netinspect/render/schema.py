@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from netinspect.diagnose.port_record import Ports
 from netinspect.grouping.record import Groups
 from netinspect.model import Envelope, Snapshot, Summary
 
@@ -15,6 +16,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: dict[str, tuple[type[Envelope], ...]] = {
     "list": (Snapshot,),
     "summary": (Summary, Groups),
+    "port": (Ports,),
 }
 
 

@@ -59,7 +59,12 @@ def _name(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int
     :raises OSError: there is no interface of this name.
     """
     host, _, zone = address.partition("%")
-    return (host, port, 0, socket.if_nametoindex(zone)) if zone else (host, port)
+    if not zone:
+        return host, port
+    try:
+        return host, port, 0, socket.if_nametoindex(zone)
+    except OSError:  # without a number
+        raise OSError(errno.ENODEV, zone) from None
 
 
 def has_family(family: Family) -> bool:
