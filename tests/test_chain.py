@@ -8,7 +8,7 @@ import pytest
 from netinspect.errors import RefusedError, SourceError, UsageError
 from netinspect.model import Connection, Note, State, Table
 from netinspect.query import Query
-from netinspect.sources import Batch, Source, candidates
+from netinspect.sources import SOURCE_NAMES, Batch, Source, candidates
 from netinspect.sources.chain import Chain
 
 TCP4, TCP6 = Table("tcp", "ipv4"), Table("tcp", "ipv6")
