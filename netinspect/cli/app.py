@@ -44,9 +44,9 @@ EXAMPLES = """\
   netinspect summary                    how many, by state
   netinspect dst 10.0.0.0/8 and not dport = :443
   netinspect summary --by process       how many, by process
+  netinspect port 8080                  who has it, and would bind() work
 """
 
-  netinspect port 8080                  who has it, and would bind() work
 
 class Program(click.Group):
     """A group whose commands are loaded one at a time, and whose default command is `list`."""
