@@ -178,8 +178,8 @@ def test_the_pool_that_is_too_small_keeps_two(held: dict[str, Held]) -> None:
 def test_a_line_a_second(held: dict[str, Held]) -> None:
     run = held["time-wait new"]
     readings = run.all("reading")
-    assert [event["text"][:9] for event in readings] == ["TIME_WAIT", "TIME_WAIT"]
-    first, second = (event["counts"]["TIME_WAIT"] for event in readings)
+    assert {event["text"][:9] for event in readings} == {"TIME_WAIT"}
+    first, second, *_ = (event["counts"]["TIME_WAIT"] for event in readings)
     assert 0 < first < second
     assert readings[1]["elapsed_seconds"] >= readings[0]["elapsed_seconds"] + 0.5
 

@@ -66,7 +66,9 @@ def _complete_experiments(
     TRAFFIC,
     "--mode",
     type=click.Choice(tuple(MODES)),
-    help=f"What client and server do after each answer; {DEFAULT_MODE} without.",
+    metavar="MODE",
+    help=f"What client and server do after each answer: {', '.join(MODES)}; "
+    f"{DEFAULT_MODE} without.",
 )
 @option(
     TRAFFIC,

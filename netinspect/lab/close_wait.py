@@ -26,8 +26,9 @@ def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all expe
     for _ in bench.seconds(ROUNDS):
         states = bench.states()
         yield bench.reading({name: states[name] for name in ("CLOSE_WAIT", "FIN_WAIT2")})
-    newest = sorted(bench.connections("CLOSE_WAIT", owners=True), key=lambda c: c.inode or 0)[-3:]
-    yield bench.say("sockets", "The three of the last second:", connections=newest)
+    of_each_kind = {c.recv_q or 0: c for c in bench.connections("CLOSE_WAIT", owners=True)}
+    kinds = [of_each_kind[queue] for queue in sorted(of_each_kind)]
+    yield bench.say("sockets", "One of each kind:", connections=kinds)
     yield bench.say(
         "explanation",
         "CLOSE_WAIT: the peer has closed, and the program that holds the socket has not called "
