@@ -88,7 +88,7 @@ def complete(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], 
 
 
 def test_commands(complete: Callable[[str], set[str]]) -> None:
-    assert complete("netinspect s") == {"summary", "schema"}
+    assert complete("netinspect s") == {"summary", "schema", "states"}
 
 
 def test_options_of_the_default_command(complete: Callable[[str], set[str]]) -> None:

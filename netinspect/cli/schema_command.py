@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from netinspect.cli.exit_status import ExitStatus
@@ -10,6 +12,9 @@ from netinspect.cli.sections import SectionCommand
 from netinspect.errors import UsageError, unknown_word
 
 COMMANDS_WITH_JSON = ("list", "summary", "port")
+
+# The documents of the commands that teach: `render` does not know them.
+TAUGHT = {"states": "netinspect.teach.states:States"}
 
 
 @click.command("schema", cls=SectionCommand)
@@ -20,10 +25,23 @@ def command(name: str) -> int:
     A line of NDJSON is what the schema calls Connection in `list`, Count in `summary`, Group in
     `summary --by` and PortAnswer in `port`.
     """
+    if name in TAUGHT:
+        write(_schema_of_teaching(name))
+        return ExitStatus.DONE
     if name not in COMMANDS_WITH_JSON:
-        raise UsageError(unknown_word("command with JSON output", name, COMMANDS_WITH_JSON))
+        choices = (*COMMANDS_WITH_JSON, *TAUGHT)
+        raise UsageError(unknown_word("command with JSON output", name, choices))
 
     from netinspect.render.schema import render_schema
 
     write(render_schema(name))
     return ExitStatus.DONE
+
+
+def _schema_of_teaching(name: str) -> Iterator[bytes]:
+    from importlib import import_module
+
+    from netinspect.render.schema import schema_of
+
+    module, _, kind = TAUGHT[name].partition(":")
+    return schema_of([getattr(import_module(module), kind)])

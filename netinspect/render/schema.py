@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,9 +22,12 @@ DOCUMENTS: dict[str, tuple[type[Envelope], ...]] = {
 
 def render_schema(command: str) -> Iterator[bytes]:
     """The schema of what `netinspect COMMAND --json` prints."""
-    documents, definitions = msgspec.json.schema_components(
-        DOCUMENTS[command], ref_template="#/$defs/{name}"
-    )
+    return schema_of(DOCUMENTS[command])
+
+
+def schema_of(kinds: Iterable[type[Envelope]]) -> Iterator[bytes]:
+    """The schema of documents of these kinds."""
+    documents, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     for definition in definitions.values():
         definition["required"] = _always_there(definition)
     (first, *others) = documents

@@ -1,0 +1,63 @@
+"""What the commands that teach share: the width, the envelope of their JSON, `--sources`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from netinspect.cli.options import OUTPUT, format_options, option
+from netinspect.cli.output import terminal_width, write
+
+if TYPE_CHECKING:
+    import msgspec
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FORMATS = ("table", "json")
+
+
+def teaching_options(command: Function) -> Function:
+    """`--sources`, `-o` and `--json`."""
+    add_sources = option(
+        OUTPUT, "--sources", "with_sources", is_flag=True, help="Also say where each fact is from."
+    )
+    return add_sources(format_options(FORMATS)(command))
+
+
+def text_width() -> int:
+    """The columns that a text may take: those of the terminal, 80 where there is none."""
+    from netinspect.render.wrapped import DEFAULT_WIDTH
+
+    return terminal_width() or DEFAULT_WIDTH
+
+
+def envelope(sources: Iterable[str]) -> dict[str, Any]:
+    """The fields that every document begins with. Its `sources` are those of the facts in it."""
+    import os
+    import socket
+    from datetime import datetime, timezone
+
+    from netinspect.model import decode_name
+    from netinspect.sources.platforms import platform
+
+    return {
+        "host": decode_name(os.fsencode(socket.gethostname())),
+        "platform": platform(),
+        "sources": tuple(dict.fromkeys(sources)),
+        "taken_at": datetime.now(timezone.utc).isoformat().replace("+00:00", "Z"),
+    }
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Text to stdout, a line at a time."""
+    write(f"{line}\n".encode() for line in lines)
+
+
+def write_document(document: msgspec.Struct) -> None:
+    """One JSON object to stdout."""
+    import msgspec
+
+    from netinspect.render.escape import escape_json
+
+    text = msgspec.json.encode(document).decode()
+    write([f"{escape_json(text) if terminal_width() else text}\n".encode()])
