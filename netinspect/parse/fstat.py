@@ -55,6 +55,7 @@ INET = re.compile(
 )
 #  0xffff80000031d000 <-> 0xffff800000320000        NetBSD:  <-> /var/run/log, <-> ffff8000
 UNIX_PEER = re.compile(r"(?:0x)?[0-9a-f]+ <?->? (?:0x)?[0-9a-f]+$| *<?->? [0-9a-f]+$", re.ASCII)
+POINTER = re.compile(r"0x([0-9a-f]{1,16})\b", re.ASCII)
 NETBSD_NAME = re.compile(r" *<?->? (/.*)$", re.DOTALL)
 KINDS: dict[tuple[str, str], Kind] = {
     ("tcp", "internet"): Kind("tcp", "ipv4", "stream"),
@@ -141,12 +142,13 @@ def _unix_socket(row: re.Match[str], holder: Holder) -> Connection:
     if socket_type is None:
         raise CellError(row["type"], "a type such as stream or dgram")
     name = NETBSD_NAME.match(rest)
-    is_connected = UNIX_PEER.match(rest) is not None
+    own = POINTER.match(rest)
     return unix_socket(
         socket_type,
-        "ESTABLISHED" if is_connected else "UNKNOWN",
+        "ESTABLISHED" if UNIX_PEER.match(rest) else "UNKNOWN",
         captured_name(name[1]) if name else None,
         None,
+        cookie=(int(own[1], 16) or None) if own else None,
         holder=holder,
     )
 

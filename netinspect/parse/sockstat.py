@@ -209,7 +209,8 @@ def _unix_ends(line: str, tail: re.Match[str], layout: Layout) -> tuple[str | No
         ends = UNIX_ENDS.match(line[layout.foreign :])
         remote = ends["remote"] if ends else None
     elif netbsd := NETBSD_UNIX_ENDS.match(rest):
-        local, remote = netbsd["local"].rstrip(" "), netbsd["remote"].strip("-") or None
+        local = netbsd["local"].rstrip(" ")
+        remote = None if netbsd["remote"] == "-" else netbsd["remote"]
     else:
         ends = UNIX_ENDS.match(rest)
         local, remote = (ends["local"], ends["remote"]) if ends else (rest, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from netinspect.errors import UsageError, unknown_word
@@ -96,10 +97,19 @@ def _macos() -> Source:
     return MacOS()
 
 
+def _bsd(name: str) -> Source:
+    from netinspect.sources.bsd import Bsd
+
+    return Bsd(name)
+
+
 SOURCES: dict[str, Callable[[], Source]] = {
     "sock_diag": _sock_diag,
     "proc": _proc,
     "macos": _macos,
+    "freebsd": partial(_bsd, "freebsd"),
+    "openbsd": partial(_bsd, "openbsd"),
+    "netbsd": partial(_bsd, "netbsd"),
     "psutil": _psutil,
 }
 SOURCE_NAMES = ("auto", *SOURCES)

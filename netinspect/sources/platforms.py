@@ -12,6 +12,9 @@ PLATFORM_VARIABLE = "NETINSPECT_PLATFORM"
 PREFERENCES: dict[str, tuple[str, ...]] = {
     "linux": ("sock_diag", "proc", "psutil"),
     "darwin": ("macos", "psutil"),
+    "freebsd": ("freebsd", "psutil"),
+    "openbsd": ("openbsd", "psutil"),
+    "netbsd": ("netbsd", "psutil"),
 }
 OF_THE_REST = ("psutil",)
 
