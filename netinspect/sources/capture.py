@@ -36,6 +36,11 @@ MODULES = (
     "ss_dump",
     "ss",
     "netstat_linux",
+    "netstat_json",
+    "netstat_windows",
+    "netstat_bsd",
+    "sockstat",
+    "fstat",
 )
 # PowerShell writes UTF-16, Notepad begins UTF-8 with a mark.
 BYTE_ORDER_MARKS = {
