@@ -59,9 +59,12 @@ LEFT_OUT = re.compile(
     r"(([ 0-9a-f]{16} )?(kevt|kctl) |mptcp/| tcp[46]/|(vsock|div|rip|reg|ipsec)\S* +\d"
     r"| *[0-9a-f]+( +-?[0-9a-f]+){0,6} +[A-Za-z]\w*\.\w+\.)"
 )
-# The first line of a row that no other netstat prints: two blanks before the address, and tcp4
-MACOS_ROW = re.compile(r"([0-9a-f]{16} [ 0-9a-f]{8} )?(tcp|udp|icm)(4 |6 |46) {,6}\d+ +\d+  \S")
-TITLES = ("Active LOCAL (UNIX)", "Active Multipath ", "Active kernel ", "Registered kernel ")
+# What no other netstat prints: tcp4 and two blanks before the address, and some titles
+OWN = re.compile(
+    r"([0-9a-f]{16} [ 0-9a-f]{8} )?(tcp|udp|icm)(4 |46) {,6}\d+ +\d+  \S"
+    r"|Active (LOCAL|Multipath|kernel) |Registered kernel "
+    r"|(Socket +Flowhash )?Proto Recv-Q Send-Q  Local Address +Foreign Address +\(state\)"
+)
 
 
 class ListenQueues:
@@ -212,7 +215,7 @@ def read(
 
 def recognises(lines: Sequence[str]) -> bool:
     """Whether this is what macOS's netstat prints."""
-    return any(MACOS_ROW.match(line) or line.startswith(TITLES) for line in lines)
+    return any(map(OWN.match, lines))
 
 
 FORMAT = Format("macos-netstat", "macOS netstat", recognises, read)

@@ -43,8 +43,7 @@ class Command:
         root: str | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
-        root = os.environ.get(ROOT_VARIABLE, "") if root is None else root
-        self._arguments = [root.rstrip("/") + path, *arguments]
+        self._arguments = [system_path(path, root), *arguments]
         self._nothing_status = nothing_status
         self._silence_s = silence_s
         self._complaint = b""
@@ -140,6 +139,12 @@ class Command:
 
     def _hung(self) -> RefusedError:
         return RefusedError(f"{self}: silent for {self._silence_s:g} seconds, ended; {TRY_IT}")
+
+
+def system_path(path: str, root: str | None = None) -> str:
+    """Where a path of the system is: below `root`; None: below NETINSPECT_ROOT, if it is set."""
+    root = os.environ.get(ROOT_VARIABLE, "") if root is None else root
+    return root.rstrip("/") + path
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

@@ -146,12 +146,14 @@ class MacOS:
         name = "net.inet.tcp.tw_pcbcount"
         count = _number(name)
         if count != 0:
-            sockets = "sockets are" if count is None else f"of {count} sockets are"
+            sockets = (
+                "sockets" if count is None else "1 socket" if count == 1 else f"{count} sockets"
+            )
             self._tell(
                 "time_wait_hidden",
                 count,
-                f"the rows {sockets} missing that are in TIME_WAIT: netstat shows none before "
-                f"macOS 10.12 (sysctl {name} counts them)",
+                f"{sockets} in TIME_WAIT not shown: before macOS 10.12 netstat has no rows of them "
+                f"(sysctl {name} counts them)",
             )
 
     def _with_holders(self, connections: list[Connection], protocol: Protocol) -> list[Connection]:
