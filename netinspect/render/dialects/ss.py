@@ -30,7 +30,7 @@ STATES: dict[State, str] = {
     "FIN_WAIT1": "FIN-WAIT-1",
     "FIN_WAIT2": "FIN-WAIT-2",
 }
-UNIX_NAMES: dict[SocketType, str] = {"stream": "u_str", "seqpacket": "u_seq"}
+UNIX_NAMES: dict[SocketType, str] = {"stream": "u_str", "dgram": "u_dgr", "seqpacket": "u_seq"}
 MAPPED = "::ffff:"
 
 
@@ -63,6 +63,7 @@ class Ss(NamedTuple):
     :param has_state: whether several states were.
     :param has_header: False with -H.
     :param details: what to show behind the addresses.
+    :param unix_types: which unix sockets were asked for.
     :param screen: columns of the terminal; None where there is none.
     """
 
@@ -71,6 +72,7 @@ class Ss(NamedTuple):
     has_state: bool = True
     has_header: bool = True
     details: Details = Details()
+    unix_types: frozenset[SocketType] = frozenset(UNIX_NAMES)
     screen: int | None = None
 
     @property
@@ -90,7 +92,9 @@ class Ss(NamedTuple):
 
     def shows(self, connection: Connection) -> bool:
         """Whether ss 6.1 knows of it: not of what is only bound, nor of ping and UDP-Lite."""
-        return connection.protocol in ("tcp", "udp", "raw", "unix") and connection.state != "BOUND"
+        if connection.protocol == "unix":
+            return connection.type in self.unix_types
+        return connection.protocol in ("tcp", "udp", "raw") and connection.state != "BOUND"
 
     def blocks(self, batches: Iterable[list[Connection]]) -> Iterator[Block]:
         """As much at a time as ss keeps: the widths come from that."""
