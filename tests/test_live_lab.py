@@ -181,7 +181,6 @@ def test_a_line_a_second(held: dict[str, Held]) -> None:
     assert {event["text"][:9] for event in readings} == {"TIME_WAIT"}
     first, second, *_ = (event["counts"]["TIME_WAIT"] for event in readings)
     assert 0 < first < second
-    assert readings[1]["elapsed_seconds"] >= readings[0]["elapsed_seconds"] + 0.5
 
 
 def test_the_requests_go_on_while_it_is_held(held: dict[str, Held]) -> None:
