@@ -124,41 +124,45 @@ def _words(
     )
 
 
-SOURCE_OPTIONS = (
-    option(
-        FILTERS,
-        "--source",
-        default="auto",
-        metavar="SOURCE",
-        help="Read the sockets from here and nowhere else: sock_diag, proc, macos, psutil.",
-        shell_complete=complete_words(_source_words),
-    ),
-    option(
-        FILTERS,
-        "--from",
-        "captures",
-        multiple=True,
-        metavar="FILE",
-        help="Read the captured output of netstat, ss, lsof and others, - for stdin; several are "
-        "joined. All protocols, unless --proto names some.",
-        shell_complete=_complete_files,
-    ),
-    option(
-        FILTERS,
-        "--format",
-        "format",
-        multiple=True,
-        metavar="NAME",
-        help="What --from reads, where it is not recognised: gnu-netstat, ss, lsof, ...",
-        shell_complete=complete_words(_capture_words),
-    ),
-    option(
-        FILTERS,
-        "--strict",
-        is_flag=True,
-        help="Show the rows of --from that cannot be read, and exit with 3.",
-    ),
-)
+def _source_options(section: str) -> tuple[Callable[[Function], Function], ...]:
+    """What says where sockets are read."""
+    return (
+        option(
+            section,
+            "--source",
+            default="auto",
+            metavar="SOURCE",
+            help="Read the sockets from here and nowhere else: sock_diag, proc, macos, psutil.",
+            shell_complete=complete_words(_source_words),
+        ),
+        option(
+            section,
+            "--from",
+            "captures",
+            multiple=True,
+            metavar="FILE",
+            help="Read the captured output of netstat, ss, lsof and others, - for stdin; several "
+            "are joined. A listing shows all their protocols, unless --proto names some.",
+            shell_complete=_complete_files,
+        ),
+        option(
+            section,
+            "--format",
+            "format",
+            multiple=True,
+            metavar="NAME",
+            help="What --from reads, where it is not recognised: gnu-netstat, ss, lsof, ...",
+            shell_complete=complete_words(_capture_words),
+        ),
+        option(
+            section,
+            "--strict",
+            is_flag=True,
+            help="Show the rows of --from that cannot be read, and exit with 3.",
+        ),
+    )
+
+
 FILTER_OPTIONS = (
     _words(
         "-s",
@@ -219,7 +223,7 @@ FILTER_OPTIONS = (
         help_text="inbound: the local port is a listener's; outbound; unknown: no peer.",
         shell_complete=complete_words(_direction_words),
     ),
-    *SOURCE_OPTIONS,
+    *_source_options(FILTERS),
     option(
         FILTERS,
         "--explain-plan",
@@ -241,7 +245,7 @@ FILTER_OPTIONS = (
 
 def source_options(command: Function) -> Function:
     """The options that say where sockets are read. Give what they bring to `captures_of`."""
-    for add in reversed(SOURCE_OPTIONS):
+    for add in reversed(_source_options("Source options")):
         command = add(command)
     return command
 

@@ -196,8 +196,8 @@ def _notes(listing: Listing, wanted: Wanted, protocols: Iterable[Protocol]) -> I
     sources = [name for name in listing.envelope.sources if name != "sock_diag"]
     if "tcp" in protocols and sources and not wanted.can_try:
         message = (
-            f"{', '.join(sources)}: sockets that are bound and nothing more are not shown there, "
-            "so a port may be taken by one of those"
+            f"{', '.join(sources)}: sockets that are bound and nothing more may not be shown "
+            "there, so a port may be taken by one of those"
         )
         yield Note("bound_unseen", None, message)
 

@@ -163,17 +163,24 @@ ADVICE: dict[Cause, Callable[[Told], Iterator[str]]] = {
 
 def _stops(told: Told, holders: list[Holder]) -> Iterator[str]:
     """How to end what holds the port, each owner once."""
-    yield from dict.fromkeys(_stop(holder, told.port) for holder in holders)
+    yield from dict.fromkeys(
+        _stop(holder) if holder.owners else _find(told, holder) for holder in holders
+    )
 
 
-def _stop(holder: Holder, port: int) -> str:
-    if holder.owner_status == "hidden":
-        return f"Run as root to see who it is{_of_user(holder)}: `sudo netinspect port {port}`"
-    if not holder.owners:
+def _find(told: Told, holder: Holder) -> str:
+    """How to learn who an owner is that is not known."""
+    if holder.owner_status == "not_found":
         return (
             "No process that can be seen has it: the kernel itself may (NFS, WireGuard), or a "
             "process of another PID namespace (container)."
         )
+    if holder.owner_status == "hidden" and told.binder.uid == 0:
+        return "Its process is hidden from root, too: to see it takes CAP_SYS_PTRACE."
+    return f"`sudo netinspect port {told.port}` on that machine tells whose it is."
+
+
+def _stop(holder: Holder) -> str:
     owner = holder.owners[0]
     if owner.pid == 1 and owner.process == "systemd":
         return (
@@ -183,10 +190,6 @@ def _stop(holder: Holder, port: int) -> str:
     if owner.process == "docker-proxy":
         return "A container publishes it: `docker ps` names it, `docker stop` ends it."
     return f"Stop {owner_text(holder)}: {_way_to_stop(owner)}."
-
-
-def _of_user(holder: Holder) -> str:
-    return "" if holder.user is None else f" (a process of {holder.user})"
 
 
 def _way_to_stop(owner: Owner) -> str:
