@@ -34,7 +34,7 @@ from netinspect.owners import Owners, find_owners
 from netinspect.query import Query, at_tables, possible_states, states_of
 from netinspect.sources import Batch, Source, candidates, tally_records
 from netinspect.sources.chain import Chain
-from netinspect.sources.platforms import platform
+from netinspect.sources.platforms import platform, system_path
 
 if TYPE_CHECKING:
     from netinspect.filters.direction import Directions
@@ -191,7 +191,7 @@ class Listing:
         if self._processes is None:
             from netinspect.processes import Processes  # most listings do not ask
 
-            self._processes = Processes()
+            self._processes = Processes(system_path("/proc"))
         return self._processes.describe(connections)
 
     def count(self) -> Counter[tuple[Table, State]]:
@@ -419,7 +419,7 @@ def _tally(
 def _details(*, is_here: bool) -> Callable[[int], ProcessDetails]:
     from netinspect.processes import ProcessDetails, Processes  # most groupings do not ask
 
-    return Processes().details if is_here else lambda _pid: ProcessDetails()
+    return Processes(system_path("/proc")).details if is_here else lambda _pid: ProcessDetails()
 
 
 def _arrange(tally: Tally, grouping: Grouping) -> tuple[list[Group], LeftOut]:

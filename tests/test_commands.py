@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from netinspect.errors import RefusedError
-from netinspect.sources.commands import ROOT_VARIABLE, Command
-from netinspect.sources.platforms import PLATFORM_VARIABLE, platform, preferred_sources
+from netinspect.sources.commands import Command
+from netinspect.sources.platforms import (
+    PLATFORM_VARIABLE,
+    ROOT_VARIABLE,
+    platform,
+    preferred_sources,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix: sh and signals")
 PATH = "/usr/sbin/tool"

@@ -12,9 +12,8 @@ from typing import IO
 
 from netinspect.errors import RefusedError
 from netinspect.model import decode_name
+from netinspect.sources.platforms import system_path
 
-# A folder below which the programs are, instead of /: DIR/usr/sbin/netstat.
-ROOT_VARIABLE = "NETINSPECT_ROOT"
 # How long a program may be silent. Not how long it may run: it waits while we write to a pager.
 SILENCE_S = 10.0
 BLOCK_SIZE = 1 << 16
@@ -32,7 +31,7 @@ class Command:
 
     :param path: where the system has the program, below `root`.
     :param nothing_status: its exit status when there is nothing to tell (lsof: 1).
-    :param root: NETINSPECT_ROOT if None.
+    :param root: see `system_path`.
     """
 
     def __init__(
@@ -139,12 +138,6 @@ class Command:
 
     def _hung(self) -> RefusedError:
         return RefusedError(f"{self}: silent for {self._silence_s:g} seconds, ended; {TRY_IT}")
-
-
-def system_path(path: str, root: str | None = None) -> str:
-    """Where a path of the system is: below `root`; None: below NETINSPECT_ROOT, if it is set."""
-    root = os.environ.get(ROOT_VARIABLE, "") if root is None else root
-    return root.rstrip("/") + path
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

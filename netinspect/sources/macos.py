@@ -21,8 +21,9 @@ from netinspect.parse.netstat_macos import ListenQueues
 from netinspect.parse.netstat_macos import read as read_netstat
 from netinspect.query import Query
 from netinspect.sources import RecordBatch
-from netinspect.sources.commands import ROOT_VARIABLE, Command
+from netinspect.sources.commands import Command
 from netinspect.sources.fallback import ProcessNames, psutil_name
+from netinspect.sources.platforms import is_elsewhere
 
 NETSTAT, LSOF, SYSCTL = "/usr/sbin/netstat", "/usr/sbin/lsof", "/usr/sbin/sysctl"
 # -l makes room for whole IPv6 addresses; without -a there are no listeners.
@@ -233,4 +234,4 @@ def _number(name: str) -> int | None:
 
 def _process_name(pid: int) -> bytes | None:
     """What psutil says; nothing of a foreign root, whose processes are not those of this system."""
-    return None if os.environ.get(ROOT_VARIABLE) else psutil_name(pid)
+    return None if is_elsewhere() else psutil_name(pid)
