@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from netinspect.errors import CellError
-from netinspect.model import State
+from netinspect.model import Family, State
 from netinspect.parse.address import MOST_REMEMBERED
 from netinspect.parse.cells import HIGHEST_PORT, HOST_NAME, SERVICE_NAME, canonical_address
 
@@ -117,6 +117,14 @@ class Endpoints(dict[str, Endpoint]):
         if self._is_wide or ":" not in host or not host.isprintable():
             return False
         return len(host) == CUT_HOST or (address is None and host.rstrip(ADDRESS_CHARACTERS) == "")
+
+
+def endpoints_by_family(*, is_wide: bool, separator: str = ".") -> dict[Family, Endpoints]:
+    """What reads the endpoints of each family, see `Endpoints`."""
+    return {
+        "ipv4": Endpoints("ipv4", is_wide=is_wide, separator=separator),
+        "ipv6": Endpoints("ipv6", is_wide=is_wide, separator=separator),
+    }
 
 
 def parse_port(text: str) -> int | None:

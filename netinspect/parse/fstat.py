@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Owner
-from netinspect.parse.bsd_address import Endpoint, Endpoints
+from netinspect.parse.bsd_address import Endpoint, endpoints_by_family
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import (
     NOWHERE,
@@ -63,10 +63,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     ("udp", "internet"): Kind("udp", "ipv4", "dgram"),
     ("udp", "internet6"): Kind("udp", "ipv6", "dgram"),
 }
-ENDPOINTS: dict[Family, Endpoints] = {
-    "ipv4": Endpoints("ipv4", is_wide=True, separator=":"),
-    "ipv6": Endpoints("ipv6", is_wide=True, separator=":"),
-}
+ENDPOINTS = endpoints_by_family(is_wide=True, separator=":")
 
 
 def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:

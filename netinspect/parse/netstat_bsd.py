@@ -20,7 +20,7 @@ from functools import partial
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Protocol, SocketType, State
-from netinspect.parse.bsd_address import TCP_STATES, Endpoints
+from netinspect.parse.bsd_address import TCP_STATES, endpoints_by_family
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines
 from netinspect.parse.captured_socket import NOWHERE, UNTOLD, Kind, Queues, inet_socket
 from netinspect.parse.cells import Numbers
@@ -31,6 +31,7 @@ ICMP, IGMP, ICMPV6, PIM = 1, 2, 58, 103
 # Tcpcb            Proto Recv-Q ...   (-A: PCB on OpenBSD and NetBSD)
 HEADER = re.compile(r"(?:(?:Tcpcb|PCB) +)?Proto +(?P<numbers>.*?) +Local Address(?P<behind>.*)")
 UNIX_HEADER = re.compile(r"Address +Type +Recv-Q ")
+WIDE_CELL = 45
 STATE_WORDS = {"(state)", "State", "TCP-State"}
 NUMBERS = Numbers("what waits in a queue")
 
@@ -86,10 +87,8 @@ class Netstat:
         self.unix_rows = UnixRows()
         self._faults = faults
         self._tells_dual = tells_dual
-        self._endpoints: dict[Family, Endpoints] = {
-            "ipv4": Endpoints("ipv4", is_wide=is_wide),
-            "ipv6": Endpoints("ipv6", is_wide=is_wide),
-        }
+        self._wide_endpoints = endpoints_by_family(is_wide=True)
+        self._endpoints = self._wide_endpoints if is_wide else endpoints_by_family(is_wide=False)
         self._number_count = 2
         self._has_queues, self._has_state = True, True
         self._is_left_out = False
@@ -145,6 +144,8 @@ class Netstat:
         rest = cells[self._number_count + 1 :]
         if len(rest) < 2:
             raise CellError(line, "a local and a foreign address behind the queues")
+        if _is_wide(line, rest):
+            endpoints = self._wide_endpoints[kind.family]
         local, remote = endpoints[rest[0]], endpoints[rest[1]]
         if remark := local.remark or remote.remark:
             self._faults.remark(remark)
@@ -163,6 +164,12 @@ class Netstat:
         if state is None and not rest[2].isdecimal():
             raise CellError(rest[2], "a state such as ESTABLISHED")
         return state
+
+
+def _is_wide(line: str, ends: Sequence[str]) -> bool:
+    """Whether FreeBSD's -W has left 45 columns for the local address."""
+    start = line.find(ends[0])
+    return line.find(ends[1], start + len(ends[0])) - start > WIDE_CELL
 
 
 def read(
@@ -194,19 +201,23 @@ FREEBSD_HEADER = re.compile(
 )
 FREEBSD_ROW = re.compile(r"(?:tcp|udp)(?:4|6|46) +\d+ +\d+ \S+\.(?:\d+|\*) +\S+\.", re.ASCII)
 OPENBSD_HEADER = re.compile(r"(?:PCB +)?Proto   Recv-Q Send-Q  |Address {12}Type ")
-# The queue ends in column 14, on NetBSD in column 12.
-OPENBSD_ROW = re.compile(r"(?=.{14} )(?:tcp|udp)6? +\d+ +\d+  \S+\.(?:\d+|\*) ", re.ASCII)
+# The first queue ends in column 14, on NetBSD in column 12.
+OPENBSD_ROW = re.compile(r"(?=.{13}\d )(?:tcp|udp)6? +\d+ +\d+  \S+\.(?:\d+|\*) ", re.ASCII)
 NETBSD_HEADER = re.compile(
-    r"(?:PCB +)?Proto Recv-Q Send-Q  ?Local Address +Foreign Address +State$|Address  Type "
+    r"(?:Proto Recv-Q Send-Q  |PCB +Proto Recv-Q Send-Q +)Local Address +Foreign Address +State$"
+    r"|Address  Type "
 )
-NETBSD_ROW = re.compile(r"(?=.{12} )(?:tcp|udp)6? +\d+ +\d+  \S+\.(?:\d+|\*) ", re.ASCII)
+NETBSD_ROW = re.compile(r"(?=.{11}\d )(?:tcp|udp)6? +\d+ +\d+  \S+\.(?:\d+|\*) ", re.ASCII)
+MACOS_TITLE = "Active LOCAL (UNIX)"
+HEADERS = (FREEBSD_HEADER, OPENBSD_HEADER, NETBSD_HEADER)
 
 
 def _recognises(header: re.Pattern[str], row: re.Pattern[str], lines: Sequence[str]) -> bool:
-    """By its header; where it was cut off, by its rows."""
-    if any(line.startswith("Active LOCAL (UNIX)") for line in lines):  # macOS
-        return False
-    return any(header.match(line) for line in lines) or any(row.match(line) for line in lines)
+    """By the header; where all are cut off, by the rows."""
+    found = {known for known in HEADERS for line in lines if known.match(line)}
+    if found:
+        return header in found and not any(line.startswith(MACOS_TITLE) for line in lines)
+    return any(row.match(line) for line in lines)
 
 
 FORMATS = (

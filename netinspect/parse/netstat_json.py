@@ -19,8 +19,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from netinspect.errors import CellError, ParseError
-from netinspect.model import Connection
-from netinspect.parse.bsd_address import TCP_STATES, Endpoint, Endpoints
+from netinspect.model import Connection, Family
+from netinspect.parse.bsd_address import TCP_STATES, Endpoint, Endpoints, endpoints_by_family
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import NOWHERE, UNTOLD, Queues, inet_socket
 from netinspect.parse.netstat_bsd import KINDS, LISTEN_QUEUES
@@ -80,10 +80,7 @@ def read(lines: Lines, faults: Faults, *, is_wide: bool = False) -> Iterator[lis
 
     :raises ParseError: it is not JSON, or not that of netstat.
     """
-    endpoints = {
-        "ipv4": Endpoints("ipv4", is_wide=is_wide),
-        "ipv6": Endpoints("ipv6", is_wide=is_wide),
-    }
+    endpoints = endpoints_by_family(is_wide=is_wide)
     unix_rows = UnixRows()
     batch: list[Connection] = []
     for number, raw in enumerate(_objects("\n".join(lines)), start=1):
@@ -117,7 +114,7 @@ def _objects(text: str) -> list[msgspec.Raw]:
 
 
 def _inet_socket(
-    socket: XoSocket, protocol: str, endpoints: dict[str, Endpoints], faults: Faults
+    socket: XoSocket, protocol: str, endpoints: dict[Family, Endpoints], faults: Faults
 ) -> list[Connection]:
     """The record; none of what the record does not know."""
     kind = KINDS.get(protocol)

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Owner, State
-from netinspect.parse.bsd_address import Endpoint, Endpoints
+from netinspect.parse.bsd_address import Endpoint, endpoints_by_family
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import NOBODY_TOLD, NOWHERE, UNTOLD, Holder, Kind, inet_socket
 
@@ -55,10 +55,7 @@ KINDS: dict[tuple[str, Family], Kind] = {
     ("UDP", "ipv4"): Kind("udp", "ipv4", "dgram"),
     ("UDP", "ipv6"): Kind("udp", "ipv6", "dgram"),
 }
-ENDPOINTS: dict[Family, Endpoints] = {
-    "ipv4": Endpoints("ipv4", is_wide=True, separator=":"),
-    "ipv6": Endpoints("ipv6", is_wide=True, separator=":"),
-}
+ENDPOINTS = endpoints_by_family(is_wide=True, separator=":")
 ROW = re.compile(r"  (?P<protocol>TCP|UDP) +(?P<local>\S+:\S+) +(?P<remote>\S+:\S+)(?P<rest>.*)$")
 # The program that -b names, alone in its line
 PROGRAM = re.compile(r" \[(?P<name>.+)\]$")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Owner, SocketType, State
-from netinspect.parse.bsd_address import TCP_STATES, Endpoint, Endpoints
+from netinspect.parse.bsd_address import TCP_STATES, Endpoint, endpoints_by_family
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import UNTOLD, Holder, Kind, inet_socket, unix_socket
 from netinspect.parse.netstat_bsd import KINDS
@@ -169,10 +169,8 @@ def _inet_socket(
     return inet_socket(kind, state, local, remote, UNTOLD, holder)
 
 
-ENDPOINTS: dict[tuple[Family, str], Endpoints] = {
-    (family, separator): Endpoints(family, is_wide=True, separator=separator)
-    for family in ("ipv4", "ipv6")
-    for separator in (":", ".")
+ENDPOINTS = {
+    separator: endpoints_by_family(is_wide=True, separator=separator) for separator in (":", ".")
 }
 
 
@@ -180,7 +178,7 @@ def _endpoint(cell: str, family: Family, layout: Layout) -> Endpoint:
     """`127.0.0.1:25`, `::1:25`, `[::1]:25`; on NetBSD `127.0.0.1.25`, `::1.25`."""
     if layout.may_cut and family == "ipv6" and len(cell) == ADDRESS_WIDTH:
         return Endpoint(cell, None, "truncated_address")
-    return ENDPOINTS[family, _separator(cell)][cell.replace("[", "").replace("]", "")]
+    return ENDPOINTS[_separator(cell)][family][cell.replace("[", "").replace("]", "")]
 
 
 def _separator(cell: str) -> str:

@@ -81,17 +81,22 @@ class Bsd:
 
     :param name: one of SYSTEMS.
     :param process_name: the name of a process, as bytes; None when it cannot be had.
+    :param run: starts a program, see `Command`.
     """
 
     gives_owners = True
     gives_extended = False
 
     def __init__(
-        self, name: str, process_name: Callable[[int], bytes | None] = psutil_name
+        self,
+        name: str,
+        process_name: Callable[[int], bytes | None] = psutil_name,
+        run: Callable[..., Command] = Command,
     ) -> None:
         self.name = name
         self._system = SYSTEMS[name]
         self._names = ProcessNames(process_name)
+        self._run = run
         self._faults = Faults()
         self._told: dict[str, Note] = {}
         self._unread: dict[Table, list[Connection]] = {}
@@ -142,7 +147,7 @@ class Bsd:
         :raises RefusedError: it failed, or told nothing, although there are sockets everywhere.
         :raises ParseError: what it wrote is not the format at all.
         """
-        command, faults = Command(NETSTAT, *options, *self._system.netstat), Faults()
+        command, faults = self._run(NETSTAT, *options, *self._system.netstat), Faults()
         connections = [c for batch in read(command, faults, is_wide=True) for c in batch]
         if command.printed_nothing:
             raise RefusedError(f"{command}: printed nothing; run it by hand to see why")
@@ -153,7 +158,7 @@ class Bsd:
 
     def _with_queues(self, connections: list[Connection]) -> list[Connection]:
         """The same, with who waits at the listeners; of unix sockets it also tells which listen."""
-        command = Command(NETSTAT, "-anLW")
+        command = self._run(NETSTAT, "-anLW")
         try:
             listeners = [c for batch in netstat_bsd.read(command, Faults()) for c in batch]
         except RefusedError as refusal:
@@ -167,7 +172,7 @@ class Bsd:
     def _with_owners(self, connections: list[Connection]) -> list[Connection]:
         """The same, with the processes that hold them."""
         program, *options = self._system.holders
-        command, faults = Command(program, *options), Faults()
+        command, faults = self._run(program, *options), Faults()
         try:
             held = [c for batch in self._system.read_holders(command, faults) for c in batch]
         except RefusedError as refusal:

@@ -31,6 +31,7 @@ MOST_HEAD = 1 << 20
 BLOCK_SIZE = 1 << 18
 # Where the formats are; those first that look at more.
 MODULES = (
+    "netstat_json",
     "netinspect_output",
     "proc_files",
     "ss_dump",
@@ -38,10 +39,9 @@ MODULES = (
     "netstat_macos",
     "lsof",
     "lsof_fields",
-    "netstat_linux",
-    "netstat_json",
     "netstat_windows",
     "netstat_bsd",
+    "netstat_linux",
     "sockstat",
     "fstat",
 )
