@@ -234,7 +234,11 @@ class Reading:
             host = WILDCARDS[family]
         elif host[:1] == "[":
             host = host[1:-1]
-        return self._addresses[host], self._ports[port]
+        address = self._addresses[host]
+        # A v4-mapped one is printed as the IPv4 address that it is; a name is not remembered.
+        if family == "ipv6" and ":" not in address and address in self._addresses:
+            address = f"::ffff:{address}"
+        return address, self._ports[port]
 
     def _cut_endpoint(self, host: str, port: str) -> tuple[str, int | None]:
         """GNU cuts the address and keeps the port, BusyBox cuts at the end."""

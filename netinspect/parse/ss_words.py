@@ -87,6 +87,12 @@ TIMES = {
     "rwnd_limited": "rwnd_limited_ms",
     "sndbuf_limited": "sndbuf_limited_ms",
 }
+# How long ago it was that nothing was sent: ss counts from when the connection or machine began.
+MEANINGLESS_WITHOUT = {
+    "data_segs_out": "last_data_sent_ms_ago",
+    "data_segs_in": "last_data_received_ms_ago",
+    "segs_in": "last_ack_received_ms_ago",
+}
 SWITCHES = {
     "ts": "timestamps",
     "sack": "sack",
@@ -240,6 +246,9 @@ def _tcp_info(words: Words, state: State) -> TcpInfo | None:
         for word, key in names.items()
         if word in words
     }
+    for word, key in MEANINGLESS_WITHOUT.items():
+        if word not in words:
+            found.pop(key, None)
     found |= _pairs(words) | _rates(words)
     if "bbr" in words:
         found["bbr"] = _bbr(words["bbr"])

@@ -64,8 +64,8 @@ def endpoint(address: str | None, port: int | None) -> str:
         return NO_PEER
     if port is None:
         return SAFE[address]
-    # only an IPv6 address can have a zone, and only that is a name
-    return f"[{SAFE[address]}]:{port}" if ":" in address else f"{address}:{port}"
+    # a zone is a name, and so may be all of what was captured
+    return f"[{SAFE[address]}]:{port}" if ":" in address else f"{SAFE[address]}:{port}"
 
 
 def _endpoint_column(side: str) -> Column:
@@ -73,7 +73,8 @@ def _endpoint_column(side: str) -> Column:
 
     def cells(connections: Iterable[Connection]) -> list[str]:
         hosts, ports = list(map(host, connections)), list(map(port, connections))
-        if None in ports or ":" in "".join(hosts):
+        all_hosts = "" if None in hosts else "".join(hosts)
+        if None in ports or None in hosts or ":" in all_hosts or not all_hosts.isprintable():
             return [endpoint(*pair) for pair in zip(hosts, ports, strict=True)]
         return [f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)]
 
