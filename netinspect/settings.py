@@ -17,7 +17,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     reserved_ports: tuple[tuple[int, int], ...] | None = None  # which connect() leaves out
     time_wait_seconds: float | None = None
     tcp_max_tw_buckets: int | None = None
-    tcp_tw_reuse: int | None = None  # 0 never, 1 always, 2 where both ends are loopback
+    tcp_tw_reuse: int | None = None  # 0 never, 1 always, 2 where an end is loopback
     tcp_tw_reuse_delay_ms: int | None = None  # older kernels: a second, always
     tcp_timestamps: int | None = None
     tcp_fin_timeout_seconds: float | None = None
@@ -25,10 +25,3 @@ class Settings(Struct, frozen=True, kw_only=True):
     bindv6only: bool | None = None  # whether a new IPv6 socket takes no IPv4
     # Whether a port in TIME_WAIT is taken for every destination, and not for its own alone
     is_port_taken_everywhere: bool = False
-
-
-def ports_between(ports: tuple[int, int], reserved: tuple[tuple[int, int], ...]) -> frozenset[int]:
-    """The ports of a range that are not reserved."""
-    first, last = ports
-    left_out = {port for low, high in reserved for port in range(low, high + 1)}
-    return frozenset(range(first, last + 1)) - left_out

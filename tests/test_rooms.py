@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOT = "netinspect"
 
 # Which rooms a room may import, besides itself.
-LEAVES = {"errors", "extended", "model", "query", "settings"}
+LEAVES = {"ends", "errors", "extended", "limits", "model", "query", "settings"}
 BELOW_API = LEAVES | {"filters", "grouping", "owners", "parse", "processes", "sources"}
 BELOW_MONITOR = BELOW_API | {"api", "diagnose", "render", "teach"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -25,6 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"extended"},
     "query": {"errors", "model"},
     "settings": set(),
+    "limits": set(),
+    "ends": {"model", "settings"},
     "parse": LEAVES,
     "filters": LEAVES,
     "grouping": LEAVES,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from netinspect.errors import ParseError, SourceError
 from netinspect.parse.proc_counters import parse_counters, parse_sockstat
 from netinspect.parse.proc_sys import parse_numbers, parse_ports
-from netinspect.settings import Settings, ports_between
+from netinspect.settings import Settings
 from netinspect.sources.settings import read_counters, read_settings
 from tests.namespace import private_network, why_not
 
@@ -57,10 +57,6 @@ def test_no_ports(word: str) -> None:
     with pytest.raises(ParseError) as caught:
         parse_ports(f"22,{word}")
     assert str(caught.value) == f"expected ports such as 8080 or 9000-9010, found {word!r}"
-
-
-def test_ports_that_are_not_reserved() -> None:
-    assert ports_between((10, 15), ((0, 10), (12, 13))) == {11, 14, 15}
 
 
 SNMP = """\

@@ -130,7 +130,7 @@ def decode_records(reply: Reply, protocol: Protocol, names: Names, seen: Seen) -
 
 def tally(reply: Reply, protocol: Protocol, seen: Seen) -> Counter[tuple[Table, State]]:
     """How many sockets of each table and state one reply brought. See `decode_records`."""
-    families, states, ports, cookies = _columns(reply, TALLY)
+    families, states, ports, cookies = columns(reply, TALLY)
     keys = zip(families, states, map(bool, ports), strict=True)
     are_new = seen.add(cookies, states)
     return _named_tally(Counter(keys if are_new is None else compress(keys, are_new)), protocol)
@@ -152,10 +152,10 @@ def _messages(reply: Reply) -> list[tuple[int, int]]:
     return message_spans(reply, MESSAGE.size, "inet_diag")
 
 
-def _columns(reply: Reply, layout: str) -> list[Any]:
+def columns(reply: Reply, layout: str) -> list[Any]:
     """The fixed part of all messages, a tuple for each field; all empty without a message."""
-    columns = list(zip(*_rows(reply, layout), strict=True))
-    return columns or [()] * len(Struct(layout).unpack(bytes(MESSAGE.size)))
+    fields = list(zip(*_rows(reply, layout), strict=True))
+    return fields or [()] * len(Struct(layout).unpack(bytes(MESSAGE.size)))
 
 
 def _rows(reply: Reply, layout: str) -> Iterator[tuple[Any, ...]]:
@@ -204,9 +204,9 @@ def _extras(reply: Reply) -> Iterator[tuple[int, dict[str, Any]]]:
 def _decode_fixed_parts(
     reply: Reply, protocol: Protocol, names: Names, seen: Seen
 ) -> list[Connection]:
-    fields = _columns(reply, FIXED)
-    columns = Columns(*fields)
-    are_new = seen.add(columns.cookies, columns.states)
+    fields = columns(reply, FIXED)
+    sockets = Columns(*fields)
+    are_new = seen.add(sockets.cookies, sockets.states)
     if are_new is not None:
-        columns = Columns(*[tuple(compress(field, are_new)) for field in fields])
-    return connections(columns, protocol, names)
+        sockets = Columns(*[tuple(compress(field, are_new)) for field in fields])
+    return connections(sockets, protocol, names)

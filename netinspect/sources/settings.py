@@ -7,6 +7,7 @@ subset=pid there is no /proc/sys, and nothing is known.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -43,6 +44,13 @@ def read_counters(root: str = "/proc") -> dict[str, int]:
         **(_parse_file(f"{folder}/netstat", parse_counters) or {}),
         **(_parse_file(f"{folder}/sockstat", parse_sockstat) or {}),
     }
+
+
+def read_uptime() -> float:
+    """Seconds since the system was started."""
+    import psutil  # 20 ms, and only a few questions need it
+
+    return time.time() - psutil.boot_time()
 
 
 def _read_linux(root: str) -> Settings:

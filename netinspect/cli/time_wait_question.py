@@ -1,0 +1,284 @@
+"""What `netinspect time-wait` asks: sockets, settings and counters, once or twice."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import asdict, replace
+
+from netinspect.api import Listing
+from netinspect.diagnose.time_wait import (
+    Picture,
+    created_since,
+    difference,
+    end_of,
+    picture,
+    with_owners,
+)
+from netinspect.diagnose.time_wait_causes import findings
+from netinspect.diagnose.time_wait_evidence import Evidence
+from netinspect.diagnose.time_wait_record import Destination, LikelyOwner, Sample, TimeWait
+from netinspect.ends import End, Ends, LocalPorts, end_of_connection, plain
+from netinspect.filters.selection import Selection, select
+from netinspect.model import Connection, Note, Owner, State
+from netinspect.query import TRUE
+from netinspect.settings import Settings
+from netinspect.sources.capture import Captures
+from netinspect.sources.ends import count_ends
+from netinspect.sources.platforms import platform
+from netinspect.sources.settings import read_counters, read_settings, read_uptime
+
+TCP_TABLES = 2
+# Owners are looked for of so many destinations, the worst.
+MOST_WITH_OWNERS = 20
+MOST_OWNERS = 5  # of each
+CONNECTED = ("established", "syn-sent", "fin-wait-1", "fin-wait-2", "close-wait", "last-ack")
+WILDCARDS = ("0.0.0.0", "::")
+
+
+class Wanted(NamedTuple):
+    """The question, as it was typed."""
+
+    selection: Selection
+    source: str
+    captures: Captures | None
+    has_owners: bool
+    sample_seconds: float | None
+
+
+class Look(NamedTuple):
+    """One reading of the sockets."""
+
+    listing: Listing
+    ends: Ends
+    picture: Picture
+
+
+class Moment(NamedTuple):
+    """What is read at the beginning of a sample, to be compared at its end."""
+
+    look: Look
+    counters: Mapping[str, int]
+    established: Mapping[Hashable, End]
+    time_wait: Mapping[Hashable, End]
+    clock: float
+
+
+def ask(wanted: Wanted) -> TimeWait:
+    """The answer.
+
+    :raises SourceError: the sockets or settings cannot be read.
+    """
+    settings = Settings() if wanted.captures else read_settings()
+    before = None
+    if wanted.sample_seconds is not None:
+        before = _begin(wanted, settings)
+        time.sleep(wanted.sample_seconds)
+    look = _look(wanted, settings)
+    counters = {} if wanted.captures else read_counters()
+    evidence = Evidence(look.picture, settings, counters)
+    if before:
+        evidence = _compared(evidence, before, look, wanted)
+    destinations, owner_notes = _with_owners(wanted, look)
+    return _document(look, evidence._replace(picture=look.picture), destinations, owner_notes)
+
+
+def _look(wanted: Wanted, settings: Settings) -> Look:
+    """Count the sockets by where they lead."""
+    ends = Ends(LocalPorts(settings, _listened_ports(wanted)))
+    # What comes without asking is taken; on Linux nobody has a socket in TIME_WAIT.
+    gives_owners = wanted.captures is not None or platform() != "linux"
+    listing = Listing(
+        wanted.selection,
+        source=wanted.source,
+        captures=wanted.captures,
+        with_owners=wanted.has_owners and gives_owners,
+    )
+    if listing.has_test:
+        for connections in listing:
+            ends.add(connections)
+    else:
+        count_ends(listing.batches(), ends)
+    return Look(listing, ends, picture(ends, settings))
+
+
+def _listened_ports(wanted: Wanted) -> set[int]:
+    """The ports of all listeners, whatever the selection leaves out."""
+    if wanted.captures:
+        records: Iterable[Connection] = wanted.captures.listeners()
+    else:
+        everything = select(protocols=["tcp"], states=["listen"])
+        listing = Listing(everything, source=wanted.source, with_owners=False)
+        records = (c for connections in listing for c in connections)
+    return {c.local_port for c in records if c.state == "LISTEN" and c.local_port is not None}
+
+
+def _begin(wanted: Wanted, settings: Settings) -> Moment:
+    counters = read_counters()
+    clock = time.monotonic()
+    look = _look(wanted, settings)
+    return Moment(
+        look,
+        counters,
+        _standing(wanted, "ESTABLISHED", look.ends),
+        _standing(wanted, "TIME_WAIT", look.ends) if _is_longer(wanted, settings) else {},
+        clock,
+    )
+
+
+def _is_longer(wanted: Wanted, settings: Settings) -> bool:
+    """Whether all that is in TIME_WAIT must have gone when the sample ends."""
+    length = settings.time_wait_seconds
+    return length is not None and (wanted.sample_seconds or 0) > length
+
+
+def _standing(wanted: Wanted, state: State, ends: Ends) -> dict[Hashable, End]:
+    """What is in a state now, by what tells one socket from another."""
+    selection = replace(wanted.selection, states=frozenset({state}))
+    listing = Listing(selection, source=wanted.source, with_owners=False)
+    return {
+        (c.cookie, c.local_address, c.local_port, c.remote_address, c.remote_port): end
+        for connections in listing
+        for c in connections
+        if (end := end_of_connection(c, ends.ports)) is not None
+    }
+
+
+def _compared(evidence: Evidence, before: Moment, look: Look, wanted: Wanted) -> Evidence:
+    """What the second look adds."""
+    seconds = time.monotonic() - before.clock
+    settings = evidence.settings
+    established = _standing(wanted, "ESTABLISHED", look.ends)
+    undying = 0
+    if before.time_wait:
+        still = _standing(wanted, "TIME_WAIT", look.ends)
+        undying = len(before.time_wait.keys() & still.keys())
+    return evidence._replace(
+        sample=difference(before.counters, evidence.counters, round(seconds, 2)),
+        lasting=Counter(established[key] for key in before.established.keys() & established.keys()),
+        created=created_since(before.look.ends, look.ends, seconds, settings),
+        undying=undying,
+        uptime_seconds=read_uptime() if platform() == "darwin" else None,
+    )
+
+
+def _document(
+    look: Look, evidence: Evidence, destinations: tuple[Destination, ...], owner_notes: list[Note]
+) -> TimeWait:
+    seen, settings, sample = evidence.picture, evidence.settings, evidence.sample
+    return TimeWait(
+        **asdict(look.listing.envelope),
+        count=seen.time_wait,
+        limit=settings.tcp_max_tw_buckets,
+        duration_seconds=settings.time_wait_seconds,
+        ephemeral_range=settings.ephemeral_range,
+        reserved_ports=settings.reserved_ports,
+        tcp_tw_reuse=settings.tcp_tw_reuse,
+        ports_in_use=seen.ports.in_use,
+        created_per_second=_rate(look, sample),
+        history=seen.history,
+        destinations=destinations,
+        sample=sample,
+        findings=findings(evidence),
+        notes=(*_notes(look, settings), *look.listing.notes, *owner_notes),
+    )
+
+
+def _rate(look: Look, sample: Sample | None) -> float | None:
+    """By the counter, if it counts nothing that was not asked for."""
+    selection = look.listing.selection
+    is_all = len(selection.tables) == TCP_TABLES and selection.query().condition == TRUE
+    if sample and sample.time_wait_entered is not None and is_all and not look.listing.has_test:
+        return round(sample.time_wait_entered / sample.seconds, 1)
+    return look.picture.created_per_second
+
+
+def _notes(look: Look, settings: Settings) -> Iterator[Note]:
+    """What cannot be known here."""
+    if settings.ephemeral_range is None:
+        message = (
+            "the range of ephemeral ports is not known here, so it cannot be told how near a "
+            "destination is to running out of them"
+        )
+        yield Note("settings_unknown", None, message)
+    if look.picture.time_wait and look.picture.history is None:
+        message = (
+            "nothing tells how long TIME_WAIT still lasts, so it is not known how fast it comes; "
+            "--sample 10 counts it"
+        )
+        yield Note("timers_unknown", None, message)
+    unseen = [name for name in look.listing.envelope.sources if name != "sock_diag"]
+    if unseen and look.picture.ports.capacity is not None:
+        message = (
+            f"{', '.join(unseen)}: sockets that are bound and nothing more are not shown there, "
+            "so there may be fewer ports than said"
+        )
+        yield Note("bound_unseen", None, message)
+
+
+def _with_owners(wanted: Wanted, look: Look) -> tuple[tuple[Destination, ...], list[Note]]:
+    """The destinations with the processes that hold other sockets to the same end."""
+    destinations = look.picture.destinations
+    if not wanted.has_owners:
+        return destinations, []
+    owners = {end: _first(found.values()) for end, found in look.ends.owners.items() if found}
+    notes: list[Note] = []
+    if not wanted.captures:
+        worst = destinations[:MOST_WITH_OWNERS]
+        for selection in _companions(worst):
+            listing = Listing(selection, source=wanted.source, with_owners=True)
+            for connections in listing:
+                for connection in connections:
+                    for end in _ends_of(connection, worst, look.ends):
+                        known = owners.get(end, ())
+                        owners[end] = _first([*known, *connection.owners])
+            notes += [note for note in listing.notes if note.code == "owners_hidden"]
+    likely = {
+        end: [LikelyOwner(owner.pid, owner.process) for owner in found]
+        for end, found in owners.items()
+    }
+    return with_owners(destinations, likely), notes
+
+
+def _first(owners: Iterable[Owner]) -> tuple[Owner, ...]:
+    """A few, each process once."""
+    by_pid = {owner.pid: owner for owner in owners}
+    return tuple(by_pid[pid] for pid in sorted(by_pid)[:MOST_OWNERS])
+
+
+def _companions(destinations: Iterable[Destination]) -> Iterator[Selection]:
+    """What has an owner: connections to the same ends, and the listeners of servers."""
+    clients = [
+        d
+        for d in destinations
+        if d.side == "client" and d.established + d.other and d.remote_port is not None
+    ]
+    if clients:
+        yield select(
+            protocols=["tcp"],
+            states=CONNECTED,
+            remote_addresses=dict.fromkeys(d.remote_address or "" for d in clients),
+            remote_ports=dict.fromkeys(str(d.remote_port) for d in clients),
+        )
+    ports = dict.fromkeys(str(d.local_port) for d in destinations if d.side == "server")
+    if ports:
+        yield select(protocols=["tcp"], states=["listen"], local_ports=ports)
+
+
+def _ends_of(
+    connection: Connection, destinations: Iterable[Destination], ends: Ends
+) -> Iterator[End]:
+    """The ends among these that a socket with an owner belongs to."""
+    if connection.state != "LISTEN":
+        end = end_of_connection(connection, ends.ports)
+        if end is not None:
+            yield end
+        return
+    address = plain(connection.local_address or "")
+    for destination in destinations:
+        is_same = destination.side == "server" and destination.local_port == connection.local_port
+        if is_same and address in (*WILDCARDS, destination.local_address):
+            yield end_of(destination)

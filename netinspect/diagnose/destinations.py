@@ -1,0 +1,191 @@
+"""How many of the local ports that a destination could have are in use, and for how long yet."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+from netinspect.diagnose.time_wait_record import Destination, Level
+from netinspect.ends import FREE_TO_CONNECT, End, Ends
+from netinspect.settings import Settings
+
+# From half of the ports connect() searches long: it takes those of one parity first, and walks
+# through all of them before it looks at the others (__inet_hash_connect, inet_hashtables.c).
+WARNING_PERCENT, CRITICAL_PERCENT = 50, 80
+RATE_SECONDS = 10
+HISTORY_SECONDS = 60
+# Before it could be set (tcp_tw_reuse_delay), connect() took over what was older than a second.
+REUSE_DELAY_MS = 1000
+
+
+class Ports(NamedTuple):
+    """What there is to choose from on this host."""
+
+    capacity: int | None
+    in_use: int  # different ones, whichever the destination
+
+
+class EndTally(Struct):
+    """The connections to one end."""
+
+    time_wait: int = 0
+    established: int = 0
+    other: int = 0
+    used_ports: int = 0
+    is_timed: bool = True  # of all TIME_WAIT it is known how much is left
+    ages: Counter[int] = field(default_factory=Counter)  # of TIME_WAIT, in whole seconds
+    port_ages: Counter[int] = field(default_factory=Counter)  # of those that take a port
+
+
+def tally_ends(ends: Ends, settings: Settings) -> dict[End, EndTally]:
+    """The counts of each end, put together."""
+    tallies: dict[End, EndTally] = {}
+    length = math.ceil(settings.time_wait_seconds or 0)
+    for kind, count in ends.counts.items():
+        tally = tallies.setdefault(kind.end, EndTally())
+        tally.used_ports += count * kind.takes_port
+        if kind.state == "ESTABLISHED":
+            tally.established += count
+        elif kind.state != "TIME_WAIT":
+            tally.other += count
+        else:
+            tally.time_wait += count
+            if kind.seconds_left is None or not length:
+                tally.is_timed = False
+                continue
+            age = max(0, length - 1 - kind.seconds_left)
+            tally.ages[age] += count
+            tally.port_ages[age] += count * kind.takes_port
+    return tallies
+
+
+def count_ports(ends: Ends) -> Ports:
+    """The ports that connect() could choose from, and how many of them are in use."""
+    kinds = ends.ports.kinds
+    in_use = sum(kinds[port] == FREE_TO_CONNECT for port in ends.local_ports - ends.held_ports)
+    return Ports(ends.ports.capacity(ends.held_ports), in_use)
+
+
+def judge(end: End, tally: EndTally, ports: Ports, settings: Settings) -> Destination:
+    """What is to be said of one end."""
+    rate = created_per_second(tally.ages) if tally.is_timed else None
+    if end.side == "server":
+        return _destination(end, tally, rate)
+    reusable = _reusable(end, tally, settings)
+    taken = ports.in_use if settings.is_port_taken_everywhere else tally.used_ports - reusable
+    percent = None
+    if ports.capacity is not None:
+        percent = round(min(100, 100 * taken / ports.capacity), 1) if ports.capacity else 100.0
+    return _destination(
+        end,
+        tally,
+        rate,
+        reusable_ports=reusable,
+        capacity=ports.capacity,
+        used_percent=percent,
+        seconds_to_exhaustion=_seconds_to_exhaustion(end, tally, ports, settings),
+        severity=None if percent is None else level(percent),
+    )
+
+
+def _destination(  # noqa: PLR0913 what only clients have
+    end: End,
+    tally: EndTally,
+    rate: float | None,
+    *,
+    reusable_ports: int | None = None,
+    capacity: int | None = None,
+    used_percent: float | None = None,
+    seconds_to_exhaustion: int | None = None,
+    severity: Level | None = "ok",
+) -> Destination:
+    return Destination(
+        side=end.side,
+        local_address=end.local_address,
+        local_port=end.local_port,
+        remote_address=end.remote_address,
+        remote_port=end.remote_port,
+        time_wait=tally.time_wait,
+        established=tally.established,
+        other=tally.other,
+        used_ports=tally.used_ports if end.side == "client" else None,
+        reusable_ports=reusable_ports,
+        capacity=capacity,
+        used_percent=used_percent,
+        created_per_second=rate,
+        seconds_to_exhaustion=seconds_to_exhaustion,
+        severity=severity,
+    )
+
+
+def level(percent: float) -> Level:
+    """How bad it is that so much of the ports is in use."""
+    if percent >= CRITICAL_PERCENT:
+        return "critical"
+    return "warning" if percent >= WARNING_PERCENT else "ok"
+
+
+def created_per_second(ages: Counter[int]) -> float:
+    """The mean of the last seconds."""
+    return sum(ages[age] for age in range(RATE_SECONDS)) / RATE_SECONDS
+
+
+def history(ages: Iterable[Counter[int]], length: float) -> tuple[int | None, ...]:
+    """How many were created in each second, oldest first; None: too long ago to be seen."""
+    total: Counter[int] = Counter()
+    for counts in ages:
+        total.update(counts)
+    return tuple(total[age] if age < length else None for age in reversed(range(HISTORY_SECONDS)))
+
+
+def can_be_reused(end: End, settings: Settings) -> bool:
+    """Whether connect() takes over ports in TIME_WAIT (tcp_twsk_unique, tcp_ipv4.c).
+
+    The peer has to use timestamps too, which cannot be seen.
+    """
+    if not settings.tcp_timestamps:
+        return False
+    addresses = end.local_address, end.remote_address
+    return settings.tcp_tw_reuse == 1 or (
+        settings.tcp_tw_reuse == 2 and any(map(_is_loopback, addresses))
+    )
+
+
+def _is_loopback(address: str | None) -> bool:
+    return address is not None and (address == "::1" or address.startswith("127."))
+
+
+def _delay_seconds(settings: Settings) -> float:
+    return (settings.tcp_tw_reuse_delay_ms or REUSE_DELAY_MS) / 1000
+
+
+def _reusable(end: End, tally: EndTally, settings: Settings) -> int:
+    """How many of the used ports connect() would take over."""
+    if not can_be_reused(end, settings):
+        return 0
+    delay = _delay_seconds(settings)
+    return sum(count for age, count in tally.port_ages.items() if age >= delay)
+
+
+def _seconds_to_exhaustion(
+    end: End, tally: EndTally, ports: Ports, settings: Settings
+) -> int | None:
+    """When the ports run out if it goes on like this; what is known to expire is taken off.
+
+    None: never, because as many expire as come before the last port is gone; or not known.
+    """
+    length, capacity = settings.time_wait_seconds, ports.capacity
+    if length is None or capacity is None or not tally.is_timed:
+        return None
+    held = _delay_seconds(settings) if can_be_reused(end, settings) else length
+    rate = created_per_second(tally.port_ages)
+    others = tally.used_ports - tally.port_ages.total()
+    for second in range(math.ceil(held) + 1):
+        still = sum(count for age, count in tally.port_ages.items() if age + second < held)
+        if others + still + rate * min(second, held) >= capacity:
+            return second
+    return None

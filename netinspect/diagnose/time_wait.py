@@ -1,0 +1,118 @@
+"""What TIME_WAIT tells: one snapshot, or two and what the kernel counted between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from netinspect.diagnose.destinations import (
+    EndTally,
+    Ports,
+    count_ports,
+    created_per_second,
+    history,
+    judge,
+    tally_ends,
+)
+from netinspect.diagnose.time_wait_record import Destination, LikelyOwner, Sample
+from netinspect.ends import End, Ends
+from netinspect.settings import Settings
+
+RANK = {"critical": 0, "warning": 1, "ok": 2, None: 2}
+
+
+class Picture(NamedTuple):
+    """What one snapshot shows.
+
+    `created_per_second` and `history` are None where it is not told how long TIME_WAIT still lasts.
+    """
+
+    destinations: tuple[Destination, ...]
+    time_wait: int
+    ports: Ports
+    created_per_second: float | None
+    history: tuple[int | None, ...] | None
+
+
+def picture(ends: Ends, settings: Settings) -> Picture:
+    """The destinations that have sockets in TIME_WAIT or too few ports left, the worst first."""
+    tallies = tally_ends(ends, settings)
+    ports = count_ports(ends)
+    judged = [judge(end, tally, ports, settings) for end, tally in tallies.items()]
+    shown = [d for d in judged if d.time_wait or d.severity in ("warning", "critical")]
+    length = settings.time_wait_seconds
+    ages = [tally.ages for tally in tallies.values()]
+    is_timed = length is not None and all(tally.is_timed for tally in tallies.values())
+    return Picture(
+        destinations=tuple(sorted(shown, key=_order)),
+        time_wait=sum(tally.time_wait for tally in tallies.values()),
+        ports=ports,
+        created_per_second=sum(map(created_per_second, ages)) if is_timed else None,
+        history=history(ages, length) if is_timed and length else None,
+    )
+
+
+def _order(destination: Destination) -> tuple[object, ...]:
+    return (
+        RANK[destination.severity],
+        destination.side,  # clients before servers: those take ports
+        -destination.time_wait,
+        destination.local_address,
+        destination.local_port or 0,
+        destination.remote_address or "",
+        destination.remote_port or 0,
+    )
+
+
+def end_of(destination: Destination) -> End:
+    """What the destination is known by."""
+    return End(
+        destination.side,
+        destination.local_address,
+        destination.local_port,
+        destination.remote_address,
+        destination.remote_port,
+    )
+
+
+def difference(before: Mapping[str, int], after: Mapping[str, int], seconds: float) -> Sample:
+    """What was counted between two readings of the counters."""
+
+    def grown(name: str) -> int | None:
+        if name not in before or name not in after:
+            return None
+        return after[name] - before[name]
+
+    return Sample(
+        seconds=seconds,
+        opened=grown("Tcp.ActiveOpens"),
+        accepted=grown("Tcp.PassiveOpens"),
+        time_wait_entered=grown("TcpExt.TW"),
+        time_wait_reused=grown("TcpExt.TWRecycled"),
+        aborted_on_close=grown("TcpExt.TCPAbortOnClose"),
+        time_wait_overflowed=grown("TcpExt.TCPTimeWaitOverflow"),
+    )
+
+
+def created_since(before: Ends, after: Ends, seconds: float, settings: Settings) -> dict[End, int]:
+    """What came into TIME_WAIT in the last seconds; without timers what there is more than before.
+
+    That is too little where some have gone meanwhile.
+    """
+    earlier = tally_ends(before, settings)
+    created = {}
+    for end, tally in tally_ends(after, settings).items():
+        if tally.is_timed:
+            created[end] = sum(count for age, count in tally.ages.items() if age < seconds)
+        else:
+            created[end] = max(0, tally.time_wait - earlier.get(end, EndTally()).time_wait)
+    return created
+
+
+def with_owners(
+    destinations: Iterable[Destination], owners: Mapping[End, Iterable[LikelyOwner]]
+) -> tuple[Destination, ...]:
+    """The destinations, with the processes that hold other sockets to the same end."""
+    return tuple(replace(d, likely_owners=tuple(owners.get(end_of(d), ()))) for d in destinations)
