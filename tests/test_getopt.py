@@ -130,8 +130,8 @@ def test_operands(system: str, command: str, operands: list[str]) -> None:
             "netstat --u",
             (
                 (
-                    "netstat: option '--u' is ambiguous; possibilities: '--unix' '--udp' '--udplite' "
-                    "'--unix'"
+                    "netstat: option '--u' is ambiguous; possibilities: '--unix' '--udp' "
+                    "'--udplite' '--unix'"
                 ),
                 3,
             ),

@@ -97,8 +97,12 @@ def test_an_unknown_state() -> None:
 def test_sources() -> None:
     lines = run("states", "time-wait", "--sources").out.splitlines()
     assert "Sources:" in lines
-    assert "  TIME_WAIT, how long on linux: Linux include/net/tcp.h; measured on Linux 6.18:" in lines
-    assert "  diagram: RFC 9293 section 3.3.2, figure 5, without the rare transitions; state" in lines
+    assert (
+        "  TIME_WAIT, how long on linux: Linux include/net/tcp.h; measured on Linux 6.18:" in lines
+    )
+    assert (
+        "  diagram: RFC 9293 section 3.3.2, figure 5, without the rare transitions; state" in lines
+    )
 
 
 def test_json_is_as_its_schema_says() -> None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "summary": "how many, by protocol and state, or by process, address, ...",
     "port": "who has a port, would bind() work, and if not, what to do",
     "lab": "safe loopback experiments that make states and faults appear",
+    "flags": "what a letter means to netstat, ss, lsof and sockstat, side by side",
     "states": "what a TCP state means, how long it lasts, what many of them are a sign of",
     "schema": "the JSON Schema of a command's output",
     "completion": "completion for bash, zsh or fish",

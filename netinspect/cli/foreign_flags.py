@@ -14,6 +14,8 @@ TEACH_P = (
 PROTOCOL_OF = {"t": "tcp", "u": "udp", "w": "raw", "x": "unix"}
 # Letters of ours that mean the same in ss and netstat
 SHARED = "l46"
+# Commands whose words are flags of other programs
+ABOUT_FLAGS = ("flags", "explain", "translate")
 
 
 def check_foreign_flags(args: list[str], takes_value: Collection[str]) -> None:
@@ -23,6 +25,8 @@ def check_foreign_flags(args: list[str], takes_value: Collection[str]) -> None:
         `--state`; a value is not a flag.
     :raises UsageError: there is one.
     """
+    if args[:1] and args[0] in ABOUT_FLAGS:
+        return
     is_value = False
     for arg in args:
         if arg == "--":

@@ -14,7 +14,7 @@ from netinspect.errors import UsageError, unknown_word
 COMMANDS_WITH_JSON = ("list", "summary", "port")
 
 # The documents of the commands that teach: `render` does not know them.
-TAUGHT = {"states": "netinspect.teach.states:States"}
+TAUGHT = {"flags": "netinspect.teach.flags:Flags", "states": "netinspect.teach.states:States"}
 
 
 @click.command("schema", cls=SectionCommand)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from netinspect.render.escape import display_width, escape_cell
 
@@ -46,40 +47,58 @@ def paragraph(text: str, width: int, *, first: str = "", indent: str = "") -> li
 def wrapped_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], width: int
 ) -> Iterator[str]:
-    """The lines of a table whose cells are wrapped so that it fits; the last column gets the rest.
+    """The lines of a table whose cells are wrapped so that it fits.
 
-    Rows whose cells took several lines are set apart by the hanging of their first cell.
+    Where even that does not fit, each row is a block of its own, a paragraph for each cell.
     """
     escaped = [[escape_cell(cell) for cell in row] for row in (header, *rows)]
     widths = column_widths(escaped, width)
+    if sum(widths) + len(GAP) * (len(widths) - 1) > width:
+        yield from _blocks(header, rows, width)
+        return
     for index, row in enumerate(escaped):
-        cells = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
-        for number in range(max(map(len, cells))):
-            parts = [
-                _pad(lines[number] if number < len(lines) else "", width)
-                for lines, width in zip(cells, widths, strict=True)
-            ]
-            yield GAP.join(parts).rstrip()
+        yield from _row(row, widths)
         if index == 0:
-            yield GAP.join("-" * width for width in widths)
+            yield GAP.join("-" * column for column in widths)
+
+
+def _row(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """One row, in as many lines as its longest cell takes."""
+    cells = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for lines in zip_longest(*cells, fillvalue=""):
+        yield GAP.join(map(_pad, lines, widths)).rstrip()
+
+
+def _blocks(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    for index, row in enumerate(rows):
+        if index:
+            yield ""
+        yield from paragraph(row[0], width)
+        for title, cell in zip(header[1:], row[1:], strict=True):
+            if cell:
+                yield from paragraph(cell, width, first=f"{GAP}{title}: ", indent=GAP * 2)
 
 
 def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """How wide each column may be, so that a line fits; the widest give up first."""
+    """How wide each column may be, so that a line fits; the widest give up first.
+
+    None gets narrower than its longest word, nor than NARROWEST: a line may still be too long.
+    """
     columns = list(zip(*rows, strict=True))
     widths = [max(map(display_width, cells)) for cells in columns]
-    least = [min(NARROWEST, w) for w in widths]
-    longest = [max((display_width(w) for cell in c for w in cell.split()), default=1) for c in columns]
-    floors = [min(max(low, word), width // 2) for low, word in zip(least, longest, strict=True)]
+    floors = [
+        min(w, max(NARROWEST, _longest_word(c))) for w, c in zip(widths, columns, strict=True)
+    ]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
-    while excess > 0:
-        shrinkable = [i for i, w in enumerate(widths) if w > floors[i]]
-        if not shrinkable:
-            break
-        widest = max(shrinkable, key=widths.__getitem__)
-        widths[widest] -= 1
+    while excess > 0 and widths != floors:
+        shrinkable = [index for index, floor in enumerate(floors) if widths[index] > floor]
+        widths[max(shrinkable, key=widths.__getitem__)] -= 1
         excess -= 1
     return widths
+
+
+def _longest_word(cells: Sequence[str]) -> int:
+    return max((display_width(word) for cell in cells for word in cell.split()), default=1)
 
 
 def _pad(text: str, width: int) -> str:

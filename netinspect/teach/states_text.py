@@ -24,7 +24,7 @@ PRINTERS = {
 
 def state_lines(state: TcpState, width: int) -> Iterator[str]:
     """One state: what it means, who waits, how long, what a pile means, where it stands."""
-    yield f"{state.state}: {state.description}"
+    yield from paragraph(f"{state.state}: {state.description}", width)
     yield ""
     yield from paragraph(state.meaning, width)
     yield ""
@@ -84,7 +84,7 @@ def _number_lines(state: TcpState) -> Iterator[str]:
 
 def other_lines(other: OtherState, width: int) -> Iterator[str]:
     """A word that is no state of RFC 9293."""
-    yield f"{other.name} ({other.where})"
+    yield from paragraph(f"{other.name} ({other.where})", width)
     if other.note:
         yield from paragraph(other.note, width, first=INDENT, indent=INDENT)
 
