@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from netinspect.errors import SourceError, UsageError
 from netinspect.lab.catalog import EXPERIMENTS, MODES, Setup
@@ -225,3 +226,19 @@ def test_the_list_of_experiments_as_json() -> None:
 def test_wrong_usage(args: str, message: str) -> None:
     done = run("lab", *args.split())
     assert (done.status, done.out, done.err) == (2, "", f"netinspect: {message}\n")
+
+
+def test_what_is_said_is_as_its_schema_has_it() -> None:
+    schema = json.loads(run("schema", "lab").out)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    connections = (made(),)
+    for said in (
+        event("sockets", "One:", connections=connections, remarks=("it is there",)),
+        event("reading", "TIME_WAIT 27", counts={"TIME_WAIT": 27}),
+        event("command", "netinspect", command="netinspect"),
+    ):
+        line = json.loads(render_event(said, is_json=True, terminal_width=None))
+        validator.validate(line)
+        assert list(line) == list(schema["$defs"]["Event"]["properties"])
+        assert schema["$defs"]["Event"]["required"] == list(line)

@@ -76,14 +76,27 @@ class Held(NamedTuple):
 
     def look(self, *args: str) -> list[dict[str, Any]]:
         """What netinspect shows to another terminal, by the command that was printed."""
+        connections: list[dict[str, Any]] = answer(self.ask(*args))["connections"]
+        return connections
+
+    def ask(self, *args: str) -> subprocess.Popen[bytes]:
+        """Netinspect in its network."""
         (command,) = self.all("command")
         words = shlex.split(command["command"])
         enter = words[: words.index("-n") + 1]
-        done = subprocess.run(
-            [*enter, *PROGRAM, *args, "--json"], capture_output=True, env=environment(), check=True
+        return subprocess.Popen(
+            [*enter, *PROGRAM, *args, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
         )
-        connections: list[dict[str, Any]] = json.loads(done.stdout)["connections"]
-        return connections
+
+
+def answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    out, err = process.communicate(timeout=60)
+    assert err == b""
+    document: dict[str, Any] = json.loads(out)
+    return document
 
 
 @contextmanager
@@ -169,6 +182,37 @@ def test_a_mode_of_http(held: dict[str, Held], mode: str) -> None:
     assert "failed" not in counts
 
 
+CAUSES = {
+    "new": ["connection_per_request"],
+    "server-closes": ["server_closes_first"],
+    "undrained-small": ["connection_per_request"],
+    "undrained-large": ["connections_reset"],
+    "drained": [],
+    "small-pool": ["pool_too_small"],
+    "pool": [],
+}
+
+
+def test_time_wait_names_the_cause_of_each_mode(held: dict[str, Held]) -> None:
+    asked = {mode: held[f"time-wait {mode}"].ask("time-wait", "--sample", "1") for mode in MODES}
+    answers = {mode: answer(process) for mode, process in asked.items()}
+    found = {mode: [f["code"] for f in said["findings"]] for mode, said in answers.items()}
+    assert found == CAUSES
+    sides = {mode: [d["side"] for d in said["destinations"]] for mode, said in answers.items()}
+    for mode, pattern in PATTERNS.items():
+        expected = ["client"] * pattern.client_waits + ["server"] * pattern.server_waits
+        assert sides[mode] == expected, mode
+
+
+def test_time_wait_names_the_destination_that_is_full(held: dict[str, Held]) -> None:
+    for name, severity in (("port-exhaustion", "critical"), ("forty ports", "warning")):
+        destinations = answer(held[name].ask("time-wait"))["destinations"]
+        assert {d["remote_port"]: d["severity"] for d in destinations} == {
+            9000: severity,
+            9001: "ok",
+        }
+
+
 def test_the_pool_that_is_too_small_keeps_two(held: dict[str, Held]) -> None:
     for mode, pattern in PATTERNS.items():
         if pattern.pooled:
@@ -209,10 +253,10 @@ def test_every_state(held: dict[str, Held]) -> None:
 
 def test_close_wait(held: dict[str, Held]) -> None:
     run = held["close-wait"]
-    assert run.counts() == {"CLOSE_WAIT": 15, "FIN_WAIT2": 15}
+    assert run.counts() == {"CLOSE_WAIT": 12, "FIN_WAIT2": 12}
     assert [c["recv_q"] for c in run.connections()] == [0, 1, 19]
     leaked = run.look("-s", "close-wait")
-    assert Counter(c["process"] for c in leaked) == {"lab-server": 15}
+    assert Counter(c["process"] for c in leaked) == {"lab-server": 12}
 
 
 def test_accept_queue(held: dict[str, Held]) -> None:

@@ -10,7 +10,7 @@ from netinspect.lab.bench import Bench, Endpoint
 from netinspect.lab.catalog import Setup
 from netinspect.lab.event import Event
 
-ROUNDS = 5  # of three connections, one a second
+ROUNDS = 4  # of three connections, one a second
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 
 
