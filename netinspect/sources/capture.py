@@ -31,19 +31,19 @@ MOST_HEAD = 1 << 20
 BLOCK_SIZE = 1 << 18
 # Where the formats are; those first that look at more.
 MODULES = (
-    "netstat_json",
     "netinspect_output",
     "proc_files",
     "ss_dump",
     "ss",
-    "netstat_macos",
-    "lsof",
+    "netstat_json",
     "lsof_fields",
+    "lsof",
+    "fstat",
+    "sockstat",
     "netstat_windows",
+    "netstat_macos",
     "netstat_bsd",
     "netstat_linux",
-    "sockstat",
-    "fstat",
 )
 # PowerShell writes UTF-16, Notepad begins UTF-8 with a mark.
 BYTE_ORDER_MARKS = {
