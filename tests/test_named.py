@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from netinspect.errors import UsageError
 from netinspect.model import Connection
 from netinspect.render.columns import find_column
+from netinspect.render.dialects import DIALECTS
 from netinspect.render.escape import UNSAFE_IN_CELL, display_width
 from netinspect.render.named import OWN_FORMATS, check_format, named_formats
 from tests.records import ANY_CONNECTIONS, HOSTILE_NAMES, made, named, rendered
@@ -271,7 +272,8 @@ def test_every_format_of_tabulate_is_offered_but_those_that_escape_nothing() -> 
         ("jsn", "unknown format 'jsn'; did you mean json?"),
         (
             "markdwn",
-            f"unknown format 'markdwn'; expected one of {', '.join(OWN_FORMATS)}, asciidoc",
+            "unknown format 'markdwn'; expected one of "
+            f"{', '.join((*OWN_FORMATS, *DIALECTS))}, asciidoc",
         ),
         ("gitub", "unknown format 'gitub'; did you mean github?"),
         (

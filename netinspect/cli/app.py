@@ -32,10 +32,13 @@ COMMANDS = {
     "lab": "safe loopback experiments that make states and faults appear",
     "flags": "what a letter means to netstat, ss, lsof and sockstat, side by side",
     "states": "what a TCP state means, how long it lasts, what many of them are a sign of",
+    "as": "a command line of another system, here: as macos netstat -an -p tcp",
     "schema": "the JSON Schema of a command's output",
     "completion": "completion for bash, zsh or fish",
 }
 DEFAULT_COMMAND = "list"
+# `check` takes the letters of all plugins (-w, -c, -t), `as` those of another program.
+WITH_OTHER_FLAGS = frozenset({"check", "as"})
 PRINTED_BY_CLICK = frozenset({"-h", "--help", "--version"})
 EXAMPLES = """\
 \b
@@ -156,7 +159,8 @@ def _complete(instruction: str) -> int:
 def _invoke(args: list[str]) -> int:
     if args[:1] == ["help"]:
         args = [*args[1:], "--help"]
-    check_foreign_flags(args, _options_with_value(args))
+    if not args or args[0] not in WITH_OTHER_FLAGS:
+        check_foreign_flags(args, _options_with_value(args))
     if PRINTED_BY_CLICK.intersection(args):
         write(())  # fails where stdout is closed; click does not, or with a traceback
     try:

@@ -95,14 +95,20 @@ def command(words: tuple[str, ...], **options: Any) -> int:
       netinspect --direction inbound --columns local,remote,process
       netinspect --raddr 10.0.0.0/8 --sort -recv_q --limit 10
       netinspect -o csv --columns local_address,local_port,pid,process
+      netinspect -o gnu --rport 443
       ssh host ss -tanp | netinspect --from - -s close-wait
     """
     check_words(words)
     selection = selection_of(options, words)
 
     from netinspect.api import Listing
+    from netinspect.render.dialects import DIALECTS
     from netinspect.render.listing import render_listing
 
+    if output_of(options) in DIALECTS and not options["quiet"]:
+        from netinspect.cli.dialects import list_in_dialect
+
+        return list_in_dialect(selection, options, _arrangement(options))
     shown = _presentation(options)
     with_owners = shown.needs_owners and not options["quiet"]
     listing = Listing(
@@ -150,6 +156,11 @@ def _presentation(options: dict[str, Any]) -> Presentation:
             has_colour=_has_colour(options["color"], is_terminal=width is not None),
         ),
     )
+
+
+def _arrangement(options: dict[str, Any]) -> Presentation:
+    """Only the order of the sockets and how many: the columns are not ours."""
+    return _presentation({**options, "output": "table", "is_json": False, "columns": ("proto",)})
 
 
 def _has_colour(when: str, *, is_terminal: bool) -> bool:

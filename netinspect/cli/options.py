@@ -105,9 +105,10 @@ def column_words() -> tuple[str, ...]:
 
 
 def _format_words() -> tuple[str, ...]:
+    from netinspect.render.dialects import DIALECTS
     from netinspect.render.named import OWN_FORMATS, named_formats
 
-    return (*OWN_FORMATS, *named_formats())
+    return (*OWN_FORMATS, *DIALECTS, *named_formats())
 
 
 def option(section: str, *names: str, **attributes: Any) -> Callable[[Function], Function]:
@@ -269,7 +270,8 @@ def format_options(formats: tuple[str, ...] | None = None) -> Callable[[Function
         metavar=None if formats else "FORMAT",
         help="The format."
         if formats
-        else "table, wide, json, ndjson, csv, tsv, or a format of tabulate: github, html, ...",
+        else "table, wide, json, ndjson, csv, tsv; as another program prints it: gnu (netstat of "
+        "Linux), bsd (of macOS), ss, windows; or a format of tabulate: github, html, ...",
         shell_complete=None if formats else complete_words(_format_words),
     )
     add_json = option(OUTPUT, "--json", "is_json", is_flag=True, help="The same as -o json.")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection
 from netinspect.render.columns import Column
+from netinspect.render.dialects import DIALECTS
 from netinspect.render.escape import display_width
 
 # These print cells as code of their format, and a stranger chooses what stands in a cell.
@@ -63,7 +64,8 @@ def check_format(name: str) -> None:
         safe = UNSAFE_FORMATS[name]
         raise UsageError(f"format {name!r} does not escape what strangers choose; use {safe}")
     if name not in OWN_FORMATS and name not in named_formats():
-        raise UsageError(unknown_word("format", name, (*OWN_FORMATS, *named_formats())))
+        choices = (*OWN_FORMATS, *DIALECTS, *named_formats())
+        raise UsageError(unknown_word("format", name, choices))
 
 
 def render_named(

@@ -103,10 +103,9 @@ def _reason(line: CommandLine, flag: str, instead: Mapping[str, str]) -> str:
     if flag in instead:
         return instead[flag]
     known = flags_of(line.tool).get(flag)
-    meaning = (
-        f"on {SYSTEMS[line.tool.system]} it means: {known.meaning.rstrip('.')}. " if known else ""
-    )
-    return f"{meaning}This is not offered here"
+    if known is None:
+        return "this is not offered here"
+    return f"not offered here; there it means: {known.meaning.rstrip('.')}"
 
 
 def refuse_operands(line: CommandLine) -> None:

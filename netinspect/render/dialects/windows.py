@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from netinspect.model import Connection, State
-from netinspect.render.dialects.dialect import Block, Names, without_zone
+from netinspect.render.dialects.dialect import Block, Names, number_text, without_zone
 
 STATES: dict[State, str] = {
     "LISTEN": "LISTENING",
@@ -81,8 +81,7 @@ class Windows(NamedTuple):
 
     def _row(self, c: Connection) -> str:
         state = STATES.get(c.state, c.state) if c.protocol == "tcp" else ""
-        # what nobody holds any more belongs to process 0
-        pid = f" {c.pid or 0}" if self.has_pids else ""
+        pid = f" {_pid(c)}" if self.has_pids else ""
         row = (
             f"  {c.protocol.upper():<6} {self._local(c):<22} {self._remote(c):<22} "
             f"{state:<{15 if self.has_pids else 0}}{pid}"
@@ -107,3 +106,8 @@ class Windows(NamedTuple):
         if not c.owners:
             return "  Can not obtain ownership information"
         return f" [{self.names(c.owners[0].process or '')}]"
+
+
+def _pid(c: Connection) -> str:
+    """What nobody holds any more belongs to process 0."""
+    return "0" if c.owner_status == "none" else number_text(c.pid)
