@@ -49,6 +49,7 @@ class Unix(NamedTuple):
     path: str = ""
     waiting: tuple[int, int, int] | None = None
     holders: tuple[Holder, ...] = ()
+    references: tuple[int, int] = (0, 0)
 
 
 SSHD, NGINX, WORKER = (
@@ -155,7 +156,7 @@ def freebsd_netstat(inet: Iterable[Inet], unix: Iterable[Unix], *, is_wide: bool
     titles = "".join(f" {title:>16}" for title in ("Inode", "Conn", "Refs", "Nextref"))
     yield f"{'Address':<16} {'Type':<6} {'Recv-Q':<6} {'Send-Q':<6}{titles} Addr"
     for socket in unix:
-        numbers = "".join(f" {n:>16x}" for n in (socket.vnode, socket.peer, 0, 0))
+        numbers = "".join(f" {n:>16x}" for n in (socket.vnode, socket.peer, *socket.references))
         path = f" {socket.path}" if socket.path else ""
         yield f"{socket.address:>16x} {socket.type:<6.6} {0:>6} {0:>6}{numbers}{path}"
 
@@ -235,7 +236,7 @@ def openbsd_netstat(inet: Iterable[Inet], unix: Iterable[Unix], *, is_wide: bool
     titles = "".join(f" {title:>18}" for title in ("Inode", "Conn", "Refs", "Nextref"))
     yield f"{'Address':<18} {'Type':<6} {'Recv-Q':<6} {'Send-Q':<6}{titles} Addr"
     for socket in unix:
-        numbers = "".join(f" {n:>#18x}" for n in (socket.vnode, socket.peer, 0, 0))
+        numbers = "".join(f" {n:>#18x}" for n in (socket.vnode, socket.peer, *socket.references))
         path = f" {socket.path}" if socket.path else ""
         yield f"{socket.address:>#18x} {socket.type:<6.6} {0:>6} {0:>6}{numbers}{path}"
 
@@ -270,7 +271,7 @@ def netbsd_netstat(inet: Iterable[Inet], unix: Iterable[Unix], *, is_wide: bool)
     yield "Address  Type   Recv-Q Send-Q    Inode     Conn     Refs  Nextref Addr"
     paths = {socket.address: socket.path for socket in unix}
     for socket in unix:
-        numbers = "".join(f" {n:>8x}" for n in (socket.vnode, socket.peer, 0, 0))
+        numbers = "".join(f" {n:>8x}" for n in (socket.vnode, socket.peer, *socket.references))
         peer = paths.get(socket.peer)
         path = f" -> {peer}" if peer else f" {socket.path}" if socket.path else ""
         yield f"{socket.address:>8x} {socket.type:<6.6} {0:>6} {0:>6}{numbers}{path}"

@@ -137,7 +137,7 @@ class Netstat:
         if not self._tells_dual:
             kind = kind._replace(is_dual=None)
         endpoints = self._endpoints[kind.family]
-        if (queues := LISTEN_QUEUES.fullmatch(cells[1])) and len(cells) == 3:
+        if len(cells) == 3 and (queues := LISTEN_QUEUES.fullmatch(cells[1])):
             told = Queues(NUMBERS[queues[1]], NUMBERS[queues[2]])
             return inet_socket(kind, "LISTEN", endpoints[cells[2]], NOWHERE, told)
         numbers = [NUMBERS[cell] for cell in cells[1 : self._number_count + 1]]
