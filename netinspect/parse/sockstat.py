@@ -41,9 +41,9 @@ NETBSD_RAW = {"raw": Kind("raw", "ipv4", "raw"), "raw6": Kind("raw", "ipv6", "ra
 # USER  COMMAND      PID FD PROTO     ...   FreeBSD 15: numbers on the right
 HEADER = re.compile(r"USER +(?P<command>COMMAND) +PID +FD +PROTO +LOCAL ADDRESS +FOREIGN ADDRESS")
 ON_THE_LEFT = "COMMAND    PID   FD "
-# Behind the command:  671   3  tcp4   127.0.0.1:25          *:*
+# Behind the command (PID_MAX is 99999):  671   3  tcp4   127.0.0.1:25          *:*
 TAIL = re.compile(
-    r" *(?P<pid>\d{1,9}|\?\??) +(?P<fd>\d{1,9}|\?\??)"
+    r" *(?P<pid>\d{1,5}|\?\??) +(?P<fd>\d{1,9}|\?\??)"
     r" +(?P<proto>[a-z]\w*|\?\?|\d+/[\d/]+)"
     r"(?: +(?P<rest>.*))?$",
     re.ASCII | re.DOTALL,
