@@ -18,6 +18,7 @@ from netinspect.render.escape import UNSAFE_IN_CELL, display_width
 from netinspect.render.named import OWN_FORMATS, check_format, named_formats
 from tests.records import ANY_CONNECTIONS, HOSTILE_NAMES, made, named, rendered
 
+ALL_FORMATS = (*OWN_FORMATS, *DIALECTS)
 ROWS = st.lists(ANY_CONNECTIONS, min_size=1, max_size=4)
 COLUMNS = "local user process state recv_q"
 TITLES = ["LOCAL", "USER", "PROCESS", "STATE", "RECV-Q"]
@@ -272,8 +273,7 @@ def test_every_format_of_tabulate_is_offered_but_those_that_escape_nothing() -> 
         ("jsn", "unknown format 'jsn'; did you mean json?"),
         (
             "markdwn",
-            "unknown format 'markdwn'; expected one of "
-            f"{', '.join((*OWN_FORMATS, *DIALECTS))}, asciidoc",
+            f"unknown format 'markdwn'; expected one of {', '.join(ALL_FORMATS)}, asciidoc",
         ),
         ("gitub", "unknown format 'gitub'; did you mean github?"),
         (
