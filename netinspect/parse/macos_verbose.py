@@ -32,13 +32,14 @@ SINCE_13 = re.compile(rf"(.*){TAIL}", re.ASCII | re.DOTALL)
 # rxbytes txbytes rhiwat shiwat process:pid; with -vv bytes are bytes/packets, and eprocess:epid
 # stands behind. The name may hold blanks and colons, and end in a blank; it is `:340` for a process
 # that has ended.
-SINCE_26 = re.compile(r" *[\d/]+ +[\d/]+ +\d+ +\d+ (.*):(\d{1,10}) *", re.ASCII | re.DOTALL)
+SINCE_26 = re.compile(r" *\d+ +\d+ +\d+ +\d+ (.*):(\d{1,10}) *", re.ASCII | re.DOTALL)
 SINCE_26_TWICE = re.compile(
     r" *\d+/\d+ +\d+/\d+ +\d+ +\d+ (.*?):(\d{1,10})(?: .*)?", re.ASCII | re.DOTALL
 )
 UNTIL_12 = re.compile(r"(.*) 0x[0-9a-f]{4,8} 0x([0-9a-f]{8})", re.ASCII)
-# " %12llu %12llu %7u %7u": four numbers this wide are those of 26, and the owner is lost
-NUMBERS_OF_26 = 42
+# " %12llu %12llu" where 13 to 14 have " %7u %7u": a row of 26 that has lost its owner
+SECOND_NUMBER = re.compile(r" *\d+( +\d+) +\d+ +\d+ *", re.ASCII)
+PACKETS = re.compile(r"/\d+")  # with -vv
 PIDS = Numbers("the process")
 EXPECTED = "the columns of netstat -v, or nothing"
 
@@ -74,15 +75,21 @@ def read_columns(text: str) -> Verbose:
 def _holder(before: str) -> Holder:
     """The holder, from what stands before the tail since macOS 13."""
     if ":" in before:
-        owner = (SINCE_26_TWICE if "/" in before.partition(":")[0] else SINCE_26).fullmatch(before)
+        owner = SINCE_26.fullmatch(before) or SINCE_26_TWICE.fullmatch(before)
         if owner is None:
             raise CellError(before.strip(" "), "rxbytes txbytes rhiwat shiwat process:pid")
         name = owner[1].lstrip(" ")
         return _known(int(owner[2]), captured_name(name) if name else None)
-    numbers = _numbers(before)
-    if len(numbers) == 4 and len(before.rstrip(" ")) >= NUMBERS_OF_26:
-        return NOBODY_TOLD
-    return _holder_of(numbers)
+    return NOBODY_TOLD if _is_ownerless(before) else _holder_of(_numbers(before))
+
+
+def _is_ownerless(before: str) -> bool:
+    """Whether four numbers are those of 26 without the process, not those of 13 to 14 with it.
+
+    The second ends 13 columns behind the first (" %12llu"), there 8 (" %7u").
+    """
+    second = SECOND_NUMBER.fullmatch(before)
+    return second is not None and len(second[1]) >= 13
 
 
 def _holder_of(numbers: list[str]) -> Holder:
@@ -93,7 +100,7 @@ def _holder_of(numbers: list[str]) -> Holder:
 
 
 def _numbers(text: str) -> list[str]:
-    numbers = text.replace("/", " 0").split()
+    numbers = PACKETS.sub("", text).split()
     for number in numbers:
         if not (number.isascii() and number.isdecimal()):
             raise CellError(number, EXPECTED)
