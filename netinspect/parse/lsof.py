@@ -66,13 +66,14 @@ UNIX_STATES: dict[str, State] = {
 # Sockets of which the record knows nothing, or lsof tells nothing.
 LEFT_OUT = frozenset({"sock", "raw", "raw6", "pack", "netlink", "key", "ndrv", "systm", "rte"})
 
-SOCKET = re.compile(rf" (?:{'|'.join((*INET_TYPES, 'unix', *sorted(LEFT_OUT)))}) ")
+SOCKET_TYPES = "|".join((*INET_TYPES, "unix", *sorted(LEFT_OUT)))
+SOCKET = re.compile(rf" (?:{SOCKET_TYPES}) ")
 OTHER_FILE = re.compile(r"\S+ +\d+ ", re.ASCII)
 HEADER = re.compile(r"COMMAND +PID .*\bNAME *$")
 # With -g, -R or -K there are more columns behind the PID.
 ROW = re.compile(
     r"(?P<command>\S+) +(?P<pid>\d{1,10}) +(?:\S+ +)*?(?P<user>\S+) +"
-    r"(?:(?P<fd>\d{1,10})[a-zA-Z -]{0,2}|[a-zA-Z]{2,5}) +(?P<type>IPv4|IPv6|unix|[A-Za-z0-9]+) +"
+    rf"(?:(?P<fd>\d{{1,10}})[a-zA-Z -]{{0,2}}|[a-zA-Z]{{2,5}}) +(?P<type>{SOCKET_TYPES}|[A-Z]+) +"
     r"(?P<device>\S+) +(?P<offset>\S+) +(?P<rest>\S.*)",
     re.ASCII | re.DOTALL,
 )
