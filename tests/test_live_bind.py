@@ -7,12 +7,10 @@ of the first socket, the test knows them.
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from socket import AF_INET, AF_INET6, SO_REUSEADDR, SO_REUSEPORT, SOCK_DGRAM, SOCK_STREAM
+from contextlib import ExitStack
+from socket import AF_INET6, SO_REUSEADDR, SO_REUSEPORT, SOCK_DGRAM, SOCK_STREAM
 from typing import Literal, NamedTuple
 
 import pytest
@@ -23,7 +21,6 @@ from netinspect.api import snapshot
 from netinspect.diagnose.bind import (
     EVERYWHERE,
     LOOPBACK4_IPV6,
-    SOCKET_OPTIONS,
     BindAddress,
     Binder,
     BindOption,
@@ -33,6 +30,7 @@ from netinspect.diagnose.bind import (
     reach_of,
 )
 from netinspect.model import Connection
+from tests.binds import acting_as, really, unbound
 from tests.namespace import private_network, why_not
 
 pytestmark = [
@@ -87,26 +85,6 @@ OLDS = st.builds(
 )
 
 
-@contextmanager
-def acting_as(uid: int) -> Iterator[None]:
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def unbound(where: BindAddress, socket_type: int, *options: int) -> socket.socket:
-    sock = socket.socket(AF_INET6 if where.family == "ipv6" else AF_INET, socket_type)
-    if where.family == "ipv6":
-        sock.setsockopt(
-            socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, where.address == "::" and not where.dual_stack
-        )
-    for option in options:
-        sock.setsockopt(socket.SOL_SOCKET, option, 1)
-    return sock
-
-
 def loopback_of(where: BindAddress) -> str:
     """Where to connect to from there."""
     if where.address in ("::", "::1"):
@@ -149,21 +127,6 @@ def leave_connection(listener: socket.socket, old: Old, stack: ExitStack) -> Non
     if old.kind == "time_wait":
         server.close()
         client.close()
-
-
-def really(where: BindAddress, option: BindOption, port: int, socket_type: int) -> bool:
-    """Whether bind() works; if so, listen() does as well."""
-    name = SOCKET_OPTIONS[option]
-    with unbound(where, socket_type, *([getattr(socket, name)] if name else [])) as sock:
-        try:
-            sock.bind((where.address, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            return False
-        if socket_type == SOCK_STREAM:
-            sock.listen()
-        return True
 
 
 def resolved(where: BindAddress, option: BindOption, other: Connection, old: Old) -> bool:

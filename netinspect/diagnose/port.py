@@ -158,6 +158,8 @@ def _place(
             attempts[option] = Attempt(True, None, tried=False, predicted=predicted.works)
         else:
             outcome = found or predicted
+            if found is None and plain is not None and outcome.works:
+                outcome = Outcome(works=None)  # somebody has it whom nobody has seen
             attempts[option] = Attempt(*outcome, tried=found is not None, predicted=predicted.works)
     return Place(
         address=where.address,
