@@ -14,9 +14,21 @@ from netinspect.lab.event import Event
 BACKLOG = 4
 CLIENTS = 8
 SECONDS = 3
+LESSON = (
+    (
+        "RECV-Q of a listener is how many connections wait for accept(), SEND-Q its backlog: one "
+        "more than that has room, so that the queue is full when RECV-Q is above SEND-Q. What "
+        "comes then is dropped, SYNs included (ListenOverflows). Those clients see no refusal: "
+        "they are in SYN_SENT and try again after 1, 2, 4, ... seconds."
+    ),
+    (
+        "Make the program accept faster (more workers, no slow work in the loop that accepts), "
+        "then raise both its backlog and net.core.somaxconn. Leave tcp_abort_on_overflow alone."
+    ),
+)
 
 
-def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all experiments take it
+def run(bench: Bench, _setup: Setup) -> Iterator[Event]:
     """More clients than the queue has places."""
     listener = bench.listen(BACKLOG)
     address = listener.getsockname()
@@ -31,18 +43,7 @@ def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all expe
         yield bench.reading(_counts(bench))
     found = bench.connections("LISTEN", "SYN_SENT", owners=True)
     yield bench.say("sockets", "The listener, and the clients outside:", connections=found)
-    yield bench.say(
-        "explanation",
-        "RECV-Q of a listener is how many connections wait for accept(), SEND-Q its backlog: one "
-        "more than that has room, so that the queue is full when RECV-Q is above SEND-Q. What "
-        "comes then is dropped, SYNs included (ListenOverflows). Those clients see no refusal: "
-        "they are in SYN_SENT and try again after 1, 2, 4, ... seconds.",
-    )
-    yield bench.say(
-        "explanation",
-        "Make the program accept faster (more workers, no slow work in the loop that accepts), "
-        "then raise both its backlog and net.core.somaxconn. Leave tcp_abort_on_overflow alone.",
-    )
+    yield from bench.explain(LESSON)
 
 
 def _counts(bench: Bench) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
 from netinspect.api import snapshot
@@ -101,6 +101,10 @@ class Bench:
             remarks=remarks,
             command=command,
         )
+
+    def explain(self, lesson: Iterable[str]) -> Iterator[Event]:
+        """What happened and why, and what to do about it."""
+        return (self.say("explanation", text) for text in lesson)
 
     def reading(self, counts: dict[str, int]) -> Event:
         """What is counted now: `TIME_WAIT 27   ESTABLISHED 2   requests 50`."""

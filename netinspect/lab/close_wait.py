@@ -12,9 +12,22 @@ from netinspect.lab.event import Event
 
 ROUNDS = 4  # of three connections, one a second
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
+LESSON = (
+    (
+        "CLOSE_WAIT: the peer has closed, and the program that holds the socket has not called "
+        "close(). It never ends by itself and no setting of the kernel ends it: it is a bug in "
+        "lab-server. RECV-Q tells which. 0: it read to the end and forgot close(). 1: it does "
+        "not look at the connection any more, as a pool with an idle connection. More: it did not "
+        "read what was sent. FIN_WAIT2 are the clients' ends, given up after tcp_fin_timeout."
+    ),
+    (
+        "Close what has ended: Go: defer resp.Body.Close(); Python: with socket: ...; a pool: an "
+        "idle timeout below that of the server. A restart helps until it has leaked again."
+    ),
+)
 
 
-def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all experiments take it
+def run(bench: Bench, _setup: Setup) -> Iterator[Event]:
     """Three kinds of forgotten connections, more of them every second."""
     listener = bench.listen()
     address = listener.getsockname()
@@ -29,19 +42,7 @@ def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all expe
     of_each_kind = {c.recv_q or 0: c for c in bench.connections("CLOSE_WAIT", owners=True)}
     kinds = [of_each_kind[queue] for queue in sorted(of_each_kind)]
     yield bench.say("sockets", "One of each kind:", connections=kinds)
-    yield bench.say(
-        "explanation",
-        "CLOSE_WAIT: the peer has closed, and the program that holds the socket has not called "
-        "close(). It never ends by itself and no setting of the kernel ends it: it is a bug in "
-        "lab-server. RECV-Q tells which. 0: it read to the end and forgot close(). 1: it does "
-        "not look at the connection any more, as a pool with an idle connection. More: it did not "
-        "read what was sent. FIN_WAIT2 are the clients' ends, given up after tcp_fin_timeout.",
-    )
-    yield bench.say(
-        "explanation",
-        "Close what has ended: Go: defer resp.Body.Close(); Python: with socket: ...; a pool: an "
-        "idle timeout below that of the server. A restart helps until it has leaked again.",
-    )
+    yield from bench.explain(LESSON)
 
 
 def _leak(listener: socket.socket) -> None:

@@ -6,7 +6,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from netinspect.errors import SourceError
@@ -20,13 +20,27 @@ PORTS = 64
 FIRST_PORT = 41_000
 SERVERS = 9_000, 9_001  # outside of the range
 STEPS = 4
+LESSON = (
+    (
+        "A local port is taken for one destination (address and port): the same port may serve "
+        "another one. Whoever closes first keeps it in TIME_WAIT for 60 seconds. From one half on "
+        "connect() gets slow, for the kernel tries the ports of the other parity last; when all "
+        "are taken it fails with EADDRNOTAVAIL. (EADDRINUSE is another fault: bind() found none.)"
+    ),
+    (
+        "Reuse connections first (see `netinspect lab time-wait`). Then: more addresses or ports "
+        "of the destination, a wider ip_local_port_range, tcp_tw_reuse=1 with timestamps. No help: "
+        "tcp_fin_timeout has nothing to do with it, tcp_tw_recycle is gone, SO_LINGER 0 loses "
+        "data."
+    ),
+)
 
 
 def run(bench: Bench, setup: Setup) -> Iterator[Event]:
     """Connect to one destination until there is no port left, then to another one."""
     is_range_set = _set_range(bench)
     listener, other = (bench.listen(port=port if is_range_set else 0) for port in SERVERS)
-    connect = partial(_use_one_port, bench, is_range_set=is_range_set)
+    connect = _connect_and_close if is_range_set else partial(_connect_and_stay, bench.stack)
     yield bench.say("step", _introduction(listener.getsockname(), is_range_set=is_range_set))
     count = setup.requests or PORTS + 1
     step = -(-min(count, PORTS) // STEPS)
@@ -38,23 +52,11 @@ def run(bench: Bench, setup: Setup) -> Iterator[Event]:
             break
         if number % step == 0 or number == count:
             yield bench.reading(_counts(bench, listener.getsockname()[1]))
-    bench.keep = partial(_use_all_ports, partial(connect, listener)) if count > PORTS else None
+    if count > PORTS and is_range_set:
+        bench.keep = partial(_use_free_ports, listener)
     connect(other)
     yield bench.say("step", f"connect() to {_text(other.getsockname())} works.")
-    yield bench.say(
-        "explanation",
-        "A local port is taken for one destination (address and port): the same port may serve "
-        "another one. Whoever closes first keeps it in TIME_WAIT for 60 seconds. From one half on "
-        "connect() gets slow, for the kernel tries the ports of the other parity last; when all "
-        "are taken it fails with EADDRNOTAVAIL. (EADDRINUSE is another fault: bind() found none.)",
-    )
-    yield bench.say(
-        "explanation",
-        "Reuse connections first (see `netinspect lab time-wait`). Then: more addresses or ports "
-        "of the destination, a wider ip_local_port_range, tcp_tw_reuse=1 with timestamps. No help: "
-        "tcp_fin_timeout has nothing to do with it, tcp_tw_recycle is gone, SO_LINGER 0 loses "
-        "data.",
-    )
+    yield from bench.explain(LESSON)
 
 
 def _set_range(bench: Bench) -> bool:
@@ -76,19 +78,26 @@ def _introduction(address: Endpoint, *, is_range_set: bool) -> str:
     )
 
 
-def _use_one_port(bench: Bench, listener: socket.socket, *, is_range_set: bool) -> None:
-    """Connect, and close first; or, where TIME_WAIT would not hold the port, stay.
+def _connect_and_close(listener: socket.socket) -> None:
+    """Leave the client's end in TIME_WAIT.
 
     :raises OSError: there is no port left: EADDRNOTAVAIL.
     """
-    client = bench.stack.enter_context(socket.socket())
-    if not is_range_set:
-        _limit(client)
+    with socket.socket() as client:
+        client.connect(listener.getsockname())
+        server = listener.accept()[0]
+    server.close()
+
+
+def _connect_and_stay(stack: ExitStack, listener: socket.socket) -> None:
+    """Use a port where TIME_WAIT would not hold it.
+
+    :raises OSError: there is no port left: EADDRNOTAVAIL.
+    """
+    client = stack.enter_context(socket.socket())
+    _limit(client)
     client.connect(listener.getsockname())
-    server = bench.stack.enter_context(listener.accept()[0])
-    if is_range_set:
-        client.close()
-        server.close()
+    stack.enter_context(listener.accept()[0])
 
 
 def _limit(client: socket.socket) -> None:
@@ -107,11 +116,11 @@ def _limit(client: socket.socket) -> None:
         ) from None
 
 
-def _use_all_ports(connect: partial[None]) -> None:
+def _use_free_ports(listener: socket.socket) -> None:
     """Take what has become free meanwhile."""
     with suppress(OSError):
         for _ in range(PORTS):
-            connect()
+            _connect_and_close(listener)
 
 
 def _counts(bench: Bench, port: int) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from socket import SHUT_WR
 
@@ -26,9 +26,13 @@ MEANINGS: dict[State, str] = {
     "LAST_ACK": "the peer closed first, then this side; it waits for the last acknowledgement",
     "TIME_WAIT": "closed first, and all is done: it waits 60 s for stray packets, held by nobody",
 }
+ABOUT_CLOSE = (
+    "CLOSE is no socket that could be listed: after the last state, and before the first, the "
+    "kernel has it in no table. More on each state: netinspect states STATE."
+)
 
 
-def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all experiments take it
+def run(bench: Bench, _setup: Setup) -> Iterator[Event]:
     """Make the states, and show a socket in each, in the order in which they follow each other."""
     listener = bench.listen()
     _bind(bench)
@@ -40,23 +44,16 @@ def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all expe
     shown = [first[state] for state in MEANINGS if state in first]
     remarks = tuple(MEANINGS[connection.state] for connection in shown)
     yield bench.say("sockets", "One in each state:", connections=shown, remarks=remarks)
-    missing = [state for state in MEANINGS if state not in first]
+    yield from bench.explain((_about_filter(first), ABOUT_CLOSE))
+
+
+def _about_filter(made: Collection[State]) -> str:
+    missing = ", ".join(state for state in MEANINGS if state not in made)
     if missing:
-        yield bench.say(
-            "explanation",
-            f"Not here: {', '.join(missing)}. They take {FILTERS_SOCKETS}, which is not permitted "
-            "here; run it as root.",
-        )
-    else:
-        yield bench.say(
-            "explanation",
-            "Where a polite peer would have answered at once, a socket filter dropped all that "
-            "came to it.",
-        )
-    yield bench.say(
-        "explanation",
-        "CLOSE is no socket that could be listed: after the last state, and before the first, "
-        "the kernel has it in no table.",
+        return f"Not here: {missing}. They take {FILTERS_SOCKETS}, which is permitted to root only."
+    return (
+        "Where a polite peer would have answered at once, a socket filter dropped all that came "
+        "to it."
     )
 
 

@@ -13,9 +13,22 @@ from netinspect.lab.forged import FLOODERS, add_route, forged_syns
 BACKLOG = 128
 SYNS = 100  # a second
 SECONDS = 4
+LESSON = (
+    (
+        "SYN_RECV: the server has answered, and the last step of the handshake does not come. Such "
+        "a connection belongs to no process, and goes away after some 60 seconds. When as many as "
+        "the backlog has are there, the kernel keeps none any more: it puts what it would have to "
+        "remember into the sequence number of its answer (SyncookiesSent)."
+    ),
+    (
+        "Keep tcp_syncookies=1: the service stays reachable, but that adds no capacity and costs "
+        "TCP options. Filter in front of the machine. A server with TCP_DEFER_ACCEPT shows "
+        "SYN_RECV without any attack."
+    ),
+)
 
 
-def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all experiments take it
+def run(bench: Bench, _setup: Setup) -> Iterator[Event]:
     """A bounded flood of one listener, and a client that gets in nevertheless."""
     bench.place.configure("ipv4/tcp_syncookies", "1")
     add_route(FLOODERS, "lo")  # so that the answers go out, and get lost
@@ -45,19 +58,7 @@ def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all expe
     yield bench.say("step", f"A real client, {local[0]}:{local[1]}, got in, by a SYN cookie.")
     half_open = bench.connections("SYN_RECV")[:3]
     yield bench.say("sockets", "Three of the half-open connections:", connections=half_open)
-    yield bench.say(
-        "explanation",
-        "SYN_RECV: the server has answered, and the last step of the handshake does not come. Such "
-        "a connection belongs to no process, and goes away after some 60 seconds. When as many as "
-        "the backlog has are there, the kernel keeps none any more: it puts what it would have to "
-        "remember into the sequence number of its answer (SyncookiesSent).",
-    )
-    yield bench.say(
-        "explanation",
-        "Keep tcp_syncookies=1: the service stays reachable, but that adds no capacity and costs "
-        "TCP options. Filter in front of the machine. A server with TCP_DEFER_ACCEPT shows "
-        "SYN_RECV without any attack.",
-    )
+    yield from bench.explain(LESSON)
 
 
 def _counts(bench: Bench) -> dict[str, int]:

@@ -106,8 +106,7 @@ def run(bench: Bench, setup: Setup) -> Iterator[Event]:
         yield bench.reading(_counts(bench, meter))
         if second >= seconds and meter[REQUESTS] + meter[FAILED] >= requests:
             break
-    yield bench.say("explanation", _sides(bench, port) + lesson.cause)
-    yield bench.say("explanation", lesson.cure)
+    yield from bench.explain((_sides(bench, port) + lesson.cause, lesson.cure))
 
 
 def _start(bench: Bench, setup: Setup, manners: Manners, meter: memoryview) -> int:

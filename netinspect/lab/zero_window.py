@@ -11,9 +11,21 @@ from netinspect.lab.catalog import Setup
 from netinspect.lab.event import Event
 
 SECONDS = 3
+LESSON = (
+    (
+        "RECV-Q of the server is full: its program does not read. It told the sender a window of "
+        "0 bytes, and the sender keeps the rest in its SEND-Q and asks from time to time whether "
+        "there is room (the timer zero_window in `-o wide`, rwnd_limited in `-e`). The "
+        "network is not to blame, and neither is the sender."
+    ),
+    (
+        "Find out what the receiving program waits for (a lock, a disk, its own peer). Larger "
+        "buffers only delay it. The sender needs a timeout for its writes."
+    ),
+)
 
 
-def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all experiments take it
+def run(bench: Bench, _setup: Setup) -> Iterator[Event]:
     """One connection, one that sends, and one that does not read."""
     listener = bench.listen()
     address = listener.getsockname()
@@ -30,18 +42,7 @@ def run(bench: Bench, setup: Setup) -> Iterator[Event]:  # noqa: ARG001 all expe
         )
     ends = bench.connections("ESTABLISHED", owners=True)
     yield bench.say("sockets", "Both ends of the connection:", connections=ends)
-    yield bench.say(
-        "explanation",
-        "RECV-Q of the server is full: its program does not read. It told the sender a window of "
-        "0 bytes, and the sender keeps the rest in its SEND-Q and asks from time to time whether "
-        "there is room (the timer zero_window in `-o wide`, rwnd_limited in `-e`). The "
-        "network is not to blame, and neither is the sender.",
-    )
-    yield bench.say(
-        "explanation",
-        "Find out what the receiving program waits for (a lock, a disk, its own peer). Larger "
-        "buffers only delay it. The sender needs a timeout for its writes.",
-    )
+    yield from bench.explain(LESSON)
 
 
 def _ignore(listener: socket.socket) -> None:
