@@ -70,6 +70,10 @@ class UntestedError(RefusedError):
     """This source cannot test a condition that nobody else can test for it."""
 
 
+class NotCheckedError(NetinspectError):
+    """A rule lacks what it needs to tell whether something is wrong."""
+
+
 def unknown_word(what: str, word: str, choices: Iterable[str]) -> str:
     """The message for a word that is none of the choices, with the nearest one.
 

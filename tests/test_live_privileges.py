@@ -20,6 +20,7 @@ REASON = why_not()
 SCRIPT = r"""
 import ctypes, os, socket, struct, sys
 import netinspect.api, netinspect.cli.app, netinspect.cli.list_command, netinspect.owners
+import netinspect.cli.check_command, netinspect.monitor.metrics, netinspect.grouping.keys
 import netinspect.parse.proc_net, netinspect.parse.unix_diag, netinspect.render.listing
 import netinspect.sources.proc_net, netinspect.sources.sock_diag
 

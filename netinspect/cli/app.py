@@ -28,8 +28,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "list": "which sockets are there, and whose are they (the default)",
     "summary": "how many, by protocol and state, or by process, address, ...",
+    "time-wait": "where TIME_WAIT comes from, and how near ports are to running out",
     "port": "who has a port, would bind() work, and if not, what to do",
     "lab": "safe loopback experiments that make states and faults appear",
+    "diagnose": "what is wrong with the sockets of this machine, and what to do",
+    "check": "one value against thresholds, as a plugin of Nagios or Icinga",
     "flags": "what a letter means to netstat, ss, lsof and sockstat, side by side",
     "states": "what a TCP state means, how long it lasts, what many of them are a sign of",
     "as": "a command line of another system, here: as macos netstat -an -p tcp",
@@ -49,6 +52,7 @@ EXAMPLES = """\
   netinspect summary                    how many, by state
   netinspect dst 10.0.0.0/8 and not dport = :443
   netinspect summary --by process       how many, by process
+  netinspect time-wait                  do the local ports suffice, and why not
   netinspect port 8080                  who has it, and would bind() work
 """
 
@@ -64,7 +68,7 @@ class Program(click.Group):
         """Load a command; None when there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"netinspect.cli.{cmd_name}_command")
+        module = import_module(f"netinspect.cli.{cmd_name.replace('-', '_')}_command")
         command: click.Command = module.command
         return command
 
@@ -131,6 +135,11 @@ def run(args: list[str]) -> int:
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:
         return _complete(instruction)
+    if args[:1] == ["check"]:
+        from netinspect.cli.check_command import as_plugin  # has statuses of its own
+
+        is_asked_for_help = bool(PRINTED_BY_CLICK.intersection(args))
+        return as_plugin(lambda: _invoke(args), _message, is_answer=not is_asked_for_help)
     try:
         return _invoke(args)
     except (UsageError, click.UsageError) as error:
@@ -195,18 +204,21 @@ def _usage_message(error: click.UsageError) -> str:
     return f"{message[:1].lower()}{message[1:]}"
 
 
-def _fail(error: Exception, status: ExitStatus) -> int:
-    """Say on one line of stderr what is wrong, and where there is help."""
+def _message(error: Exception) -> str:
+    """What is wrong, and where there is help."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else PROGRAM
-        message = f"{_usage_message(error)} (see {path} --help)"
-    elif isinstance(error, ExpressionError):
-        message = error.problem
-    elif isinstance(error, OSError):
-        message = f"cannot write the answer: {error.strerror}"
-    else:
-        message = str(error)
-    print_error(message)
+        return f"{_usage_message(error)} (see {path} --help)"
+    if isinstance(error, ExpressionError):
+        return error.problem
+    if isinstance(error, OSError):
+        return f"cannot write the answer: {error.strerror}"
+    return str(error)
+
+
+def _fail(error: Exception, status: ExitStatus) -> int:
+    """Say it on one line of stderr, and point at the place in an expression."""
+    print_error(_message(error))
     if isinstance(error, ExpressionError):
         print_lines(error.pointer(escape_part, display_width))
     return status

@@ -11,19 +11,23 @@ from netinspect.cli.output import write
 from netinspect.cli.sections import SectionCommand
 from netinspect.errors import UsageError, unknown_word
 
-COMMANDS_WITH_JSON = ("list", "summary", "port")
+COMMANDS_WITH_JSON = ("list", "summary", "port", "time-wait", "diagnose")
 
 # The documents of the commands that teach: `render` does not know them.
-TAUGHT = {"flags": "netinspect.teach.flags:Flags", "states": "netinspect.teach.states:States"}
+TAUGHT = {
+    "flags": "netinspect.teach.flags:Flags",
+    "states": "netinspect.teach.states:States",
+    "lab": "netinspect.lab.event:Event",
+}
 
 
 @click.command("schema", cls=SectionCommand)
 @click.argument("name", metavar="[COMMAND]", default="list")
 def command(name: str) -> int:
-    """Print the JSON Schema (2020-12) of a command's --json output: list, summary or port.
+    """Print the JSON Schema (2020-12) of a command's --json output.
 
     A line of NDJSON is what the schema calls Connection in `list`, Count in `summary`, Group in
-    `summary --by` and PortAnswer in `port`.
+    `summary --by`, PortAnswer in `port` and Destination in `time-wait`.
     """
     if name in TAUGHT:
         write(_schema_of_teaching(name))

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import UNSET
 
 from netinspect.api import Listing, group
+from netinspect.diagnose.destinations import RATE_SECONDS, count_ports, judge, tally_ends
+from netinspect.diagnose.time_wait import picture
+from netinspect.ends import Ends, LocalPorts
 from netinspect.errors import SourceError
+from netinspect.filters.selection import select
+from netinspect.settings import Settings
+from netinspect.sources.ends import count_ends
+from netinspect.sources.settings import read_settings
 
 if TYPE_CHECKING:
     from netinspect.grouping.keys import Grouping
@@ -74,6 +81,61 @@ class Queue(NamedTuple):
             return f"{self.length} connections wait to be accepted on {_local(c)}"
         way = "be read" if self.length == c.recv_q else "be acknowledged"
         return f"{self.length} bytes wait to {way} on {c.protocol} {_local(c)}"
+
+
+def fullest_destination(listing: Listing) -> Value:
+    """Percent of the local ports that connections to one address and port can have.
+
+    :raises SourceError: the range of local ports is not known.
+    """
+    settings, ends = _ends(listing)
+    if settings.ephemeral_range is None:
+        raise SourceError("the range of local ports is not known here")
+    ports = count_ports(ends)
+    tallies = tally_ends(ends, settings).items()
+    judged = [judge(end, tally, ports, settings, RATE_SECONDS) for end, tally in tallies]
+    worst = max(judged, key=lambda d: d.used_percent or 0, default=None)
+    if worst is None or not worst.used_percent:
+        return Value(0, "no connection takes a local port", _doubts(listing))
+    text = (
+        f"{worst.used_percent:g} % of the local ports to {worst.remote_address} port "
+        f"{worst.remote_port} are in use ({worst.used_ports} of {worst.capacity})"
+    )
+    return Value(worst.used_percent, text, _doubts(listing))
+
+
+def time_wait_rate(listing: Listing) -> Value:
+    """Sockets a second that came into TIME_WAIT, the mean of the last ten seconds.
+
+    :raises SourceError: nothing tells how long TIME_WAIT still lasts.
+    """
+    settings, ends = _ends(listing)
+    rate = picture(ends, settings).created_per_second
+    if rate is None:
+        raise SourceError("nothing tells here how long sockets are in TIME_WAIT already")
+    return Value(round(rate, 2), f"{rate:g} sockets a second into TIME_WAIT", _doubts(listing))
+
+
+def _ends(listing: Listing) -> tuple[Settings, Ends]:
+    """The connections of a listing by where they lead, and what the kernel has been told."""
+    settings = Settings() if listing.captures else read_settings()
+    ends = Ends(LocalPorts(settings, _listened_ports(listing)))
+    if listing.has_test:
+        for connections in listing:
+            ends.add(connections)
+    else:
+        count_ends(listing.batches(), ends)
+    return settings, ends
+
+
+def _listened_ports(listing: Listing) -> set[int]:
+    if listing.captures:
+        found: Iterable[Connection] = listing.captures.listeners()
+    else:
+        selection = select(protocols=["tcp"], states=["listen"])
+        listeners = Listing(selection, with_owners=False)
+        found = (c for connections in listeners for c in connections)
+    return {c.local_port for c in found if c.state == "LISTEN" and c.local_port is not None}
 
 
 def _queues(batches: Iterable[list[Connection]]) -> Iterator[Queue]:

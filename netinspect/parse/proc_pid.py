@@ -25,6 +25,8 @@ UID = re.compile(rb"^Uid:\t\d+\t(\d{1,10})\t", re.MULTILINE)
 CAPABILITIES = re.compile(rb"^CapEff:\t([0-9a-f]{1,16})$", re.MULTILINE)
 # btime 1767323045
 BOOT_TIME = re.compile(rb"^btime (\d{1,11})$", re.MULTILINE)
+# Max open files            1024                 1048576              files
+OPEN_FILES = re.compile(rb"^Max open files +(\d{1,19}) ", re.MULTILINE)
 DELETED = b" (deleted)"
 
 
@@ -111,3 +113,12 @@ def start_time(boot_time: int, start_ticks: int, ticks_per_second: int) -> str:
     """
     moment = datetime.fromtimestamp(boot_time + start_ticks // ticks_per_second, timezone.utc)
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def parse_open_files(raw: bytes) -> int | None:
+    """How many files the process may have open: the soft limit in /proc/<pid>/limits.
+
+    None: it is without a limit.
+    """
+    match = OPEN_FILES.search(raw)
+    return int(match[1]) if match else None

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from netinspect.diagnose.diagnosis import Diagnosis
 from netinspect.diagnose.port_record import Ports
+from netinspect.diagnose.time_wait_record import TimeWait
 from netinspect.grouping.record import Groups
 from netinspect.model import Envelope, Snapshot, Summary
 
@@ -17,6 +19,8 @@ DOCUMENTS: dict[str, tuple[type[Envelope], ...]] = {
     "list": (Snapshot,),
     "summary": (Summary, Groups),
     "port": (Ports,),
+    "time-wait": (TimeWait,),
+    "diagnose": (Diagnosis,),
 }
 
 

@@ -1,0 +1,122 @@
+"""What the rules look at: the sockets at one moment or two, settings and counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from netinspect.diagnose.time_wait_evidence import Evidence
+from netinspect.errors import NotCheckedError
+from netinspect.limits import SystemLimits
+from netinspect.model import Connection, State
+from netinspect.settings import Settings
+
+# A socket in these says something by being there.
+TELLING: frozenset[State] = frozenset(
+    {
+        "LISTEN",
+        "SYN_SENT",
+        "SYN_RECV",
+        "FIN_WAIT1",
+        "FIN_WAIT2",
+        "CLOSE_WAIT",
+        "LAST_ACK",
+        "CLOSING",
+    }
+)
+Key = tuple[object, ...]
+
+
+def is_telling(connection: Connection) -> bool:
+    """Whether any rule may want to see this socket: of a busy machine's most are of no interest."""
+    return bool(
+        connection.state in TELLING
+        or connection.recv_q
+        or connection.send_q
+        or connection.drops
+        or connection.exposure
+        or (connection.timer and connection.timer.retransmits)
+        or (connection.state == "ESTABLISHED" and connection.inode is None)
+    )
+
+
+def key_of(connection: Connection) -> Key:
+    """What a socket is known by at another moment."""
+    if connection.cookie is not None:
+        return connection.protocol, connection.cookie
+    return (
+        connection.protocol,
+        connection.local_address,
+        connection.local_port,
+        connection.remote_address,
+        connection.remote_port,
+        connection.inode,
+    )
+
+
+class Moment:
+    """The telling sockets at one moment."""
+
+    def __init__(self, connections: Iterable[Connection]) -> None:
+        self.connections = tuple(connections)
+
+    @cached_property
+    def by_key(self) -> dict[Key, Connection]:
+        """Each socket by what it is known by."""
+        return {key_of(c): c for c in self.connections}
+
+    def in_states(self, *states: State) -> list[Connection]:
+        """The TCP sockets in these states."""
+        return [c for c in self.connections if c.protocol == "tcp" and c.state in states]
+
+    @cached_property
+    def listened_ports(self) -> frozenset[int]:
+        """The ports of TCP listeners."""
+        return frozenset(c.local_port for c in self.in_states("LISTEN") if c.local_port is not None)
+
+
+class Scene(NamedTuple):
+    """One moment, or two of which `last` is the later: then `seconds` lie between them.
+
+    `counters` are the kernel's at the last moment, `grown` what they grew by: by name, without
+    those that this system does not count. `ports` is what there is to tell of connections by where
+    they lead.
+    """
+
+    first: Moment
+    last: Moment
+    settings: Settings
+    counters: Mapping[str, int]
+    grown: Mapping[str, int] | None
+    limits: SystemLimits
+    ports: Evidence | None
+    seconds: float | None
+
+    def need_sample(self) -> float:
+        """The seconds between two moments.
+
+        :raises NotCheckedError: there is only one.
+        """
+        if self.seconds is None:
+            raise NotCheckedError("needs two moments: --sample SECONDS")
+        return self.seconds
+
+    def growth(self, name: str) -> int:
+        """What a counter grew by.
+
+        :raises NotCheckedError: there is only one moment, or this is not counted here.
+        """
+        self.need_sample()
+        if self.grown is None or name not in self.grown:
+            raise NotCheckedError(f"this system does not tell {name}")
+        return self.grown[name]
+
+    def stayed(self, test: Callable[[Connection], bool]) -> Iterator[tuple[Connection, Connection]]:
+        """The sockets that meet the test at both moments, as they were at each."""
+        self.need_sample()
+        before = self.first.by_key
+        for connection in self.last.connections:
+            earlier = before.get(key_of(connection))
+            if earlier is not None and test(earlier) and test(connection):
+                yield earlier, connection

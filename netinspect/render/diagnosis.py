@@ -1,0 +1,123 @@
+"""What is wrong, on one screen: the worst first, a few sockets each; or for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from netinspect.diagnose.diagnosis import Diagnosis, Finding
+from netinspect.diagnose.rule import Rule
+from netinspect.model import Connection
+from netinspect.render.columns import endpoint
+from netinspect.render.document import render_document
+from netinspect.render.escape import escape_cell
+from netinspect.render.wrapped import DEFAULT_WIDTH, paragraph
+
+LONGEST_TEXT = 100  # columns of prose, however wide the terminal is
+MOST_SOCKETS = 3
+KEYS = Finding.__struct_fields__
+GAP = "  "
+
+
+def render_diagnosis(
+    document: Diagnosis, output: str, *, terminal_width: int | None = None
+) -> Iterator[bytes]:
+    """The document as `table` (text), `json`, `ndjson`, `csv` or `tsv`; the latter of findings."""
+    if output == "table":
+        width = min(terminal_width or DEFAULT_WIDTH, LONGEST_TEXT)
+        return (f"{line}\n".encode() for line in _lines(document, width))
+    return render_document(
+        document, document.findings, KEYS, output, is_terminal=terminal_width is not None
+    )
+
+
+def _lines(document: Diagnosis, width: int) -> Iterator[str]:
+    last_of = {finding.code: finding for finding in document.findings}
+    for finding in document.findings:
+        yield from _head(finding, width)
+        if finding is last_of[finding.code] and finding.severity != "info":
+            yield from _cure(finding, width)
+    if document.findings:
+        yield ""
+    yield from paragraph(_verdict(document), width)
+    if document.not_checked:
+        reasons = "; ".join(f"{entry.code} ({entry.reason})" for entry in document.not_checked)
+        yield from paragraph(f"Not checked: {reasons}", width, indent=GAP)
+
+
+def _head(finding: Finding, width: int) -> Iterator[str]:
+    sure = "" if finding.confidence == "high" else f" ({finding.confidence} confidence)"
+    label = f"{finding.severity.upper()} "
+    yield from paragraph(f"{finding.title}{sure}", width, first=label, indent=GAP)
+    for fact in finding.evidence:
+        yield from paragraph(fact, width, first="  - ", indent="    ")
+    if finding.severity != "info":
+        for connection in finding.sockets[:MOST_SOCKETS]:
+            yield f"    {socket_text(connection)}"
+
+
+def socket_text(c: Connection) -> str:
+    """A socket on one line: `tcp CLOSE-WAIT 10.0.0.1:80 < 10.0.0.9:5000 recv-q 1 nginx/7`."""
+    local, remote = (
+        endpoint(address, port)
+        for address, port in (
+            (c.local_address, c.local_port),
+            (c.remote_address, c.remote_port),
+        )
+    )
+    ends = local if c.remote_address is None else f"{local} - {remote}"
+    queues = f"recv_q {_number(c.recv_q)} send_q {_number(c.send_q)}"
+    owner = "" if c.pid is None else f" {c.process or '?'}/{c.pid}"
+    return escape_cell(f"{c.protocol} {c.state} {ends} {queues}{owner}")
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _cure(finding: Finding, width: int) -> Iterator[str]:
+    if finding.advice:
+        yield from paragraph(finding.advice[0], width, first="  Do: ", indent="      ")
+    command = f"netinspect diagnose --explain {finding.code}"
+    yield f"  More: {command}"
+
+
+def _verdict(document: Diagnosis) -> str:
+    counts = Counter(finding.severity for finding in document.findings)
+    bad = [
+        f"{counts[severity]} {severity}" for severity in ("critical", "warning") if counts[severity]
+    ]
+    found = ", ".join(bad) or "Nothing is wrong"
+    sample = f" over {document.sample_seconds:g} s" if document.sample_seconds else ""
+    return f"{found}: {len(document.checked)} rules checked{sample}."
+
+
+def lesson_lines(
+    rule: Rule,
+    meaning: Iterable[str],
+    parts: Mapping[str, Sequence[str]],
+    width: int,
+) -> Iterator[str]:
+    """All that there is to know about one rule.
+
+    :param parts: paragraphs by heading.
+    """
+    yield f"{rule.code}: {rule.title}"
+    for text in meaning:
+        yield ""
+        yield from paragraph(text, width)
+    for heading, texts in parts.items():
+        if texts:
+            yield ""
+            yield f"{heading}:"
+            for text in texts:
+                yield from paragraph(text, width, first="  - ", indent="    ")
+
+
+def rule_lines(rules: Iterable[Rule], width: int) -> Iterator[str]:
+    """Every rule with its thresholds, and where they are from."""
+    for rule in rules:
+        yield from paragraph(rule.title, width, first=f"{rule.code}: ", indent=GAP)
+        for t in rule.thresholds:
+            text = f"{t.meaning} ({t.source})"
+            yield from paragraph(text, width, first=f"  .{t.name}={t.value:g}  ", indent=GAP * 3)
