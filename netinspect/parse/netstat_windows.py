@@ -80,7 +80,6 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
         line = line.rstrip()
         try:
             if row := ROW.match(line):
-                is_row_known = False
                 if len(batch) >= BATCH_SIZE:
                     yield batch
                     batch = []
@@ -92,6 +91,7 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
             else:
                 _check(line, faults)
         except CellError as error:
+            is_row_known = False
             faults.add(number, line, max(line.find(error.text), 0), error.expected)
     if batch:
         yield batch
