@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import struct
+import threading
 from socket import IPPROTO_TCP
 from typing import Any
 
@@ -11,9 +14,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from netinspect.errors import SourceError, UsageError
+from netinspect.lab.actors import Actor
 from netinspect.lab.catalog import EXPERIMENTS, MODES, Setup
 from netinspect.lab.event import Event, Kind
 from netinspect.lab.forged import checksum, forged_syns
+from netinspect.lab.http import Client, Manners, send_requests
 from netinspect.lab.isolation import Place
 from netinspect.lab.report import render_event
 from netinspect.lab.run import check_place, check_system, sized
@@ -242,3 +247,46 @@ def test_what_is_said_is_as_its_schema_has_it() -> None:
         validator.validate(line)
         assert list(line) == list(schema["$defs"]["Event"]["properties"])
         assert schema["$defs"]["Event"]["required"] == list(line)
+
+
+def test_a_process_that_fails_is_missed(capfd: pytest.CaptureFixture[str]) -> None:
+    def play() -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    actor = Actor("lab-client", play, 60)
+    assert actor.pid
+    os.waitid(os.P_PID, actor.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(SourceError) as caught:
+        actor.check()
+    assert str(caught.value) == "lab-client, a process of the experiment, ended with 1"
+    assert "ConnectionRefusedError: [Errno 111] Connection refused" in capfd.readouterr().err
+    actor.end()  # nothing is left to end
+
+
+def meter() -> memoryview:
+    return memoryview(bytearray(3 * 8)).cast("Q")
+
+
+def test_a_server_that_is_not_there_is_counted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = closed.getsockname()
+    counted = meter()
+    send_requests(Client(address, Manners(), counted), 3, rate=1000, at_once=1)
+    assert counted.tolist() == [0, 0, 3]
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\nhalf"])
+def test_a_server_that_closes_within_an_answer_is_counted(answer: bytes) -> None:
+    def close_early(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(answer)
+
+    counted = meter()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=close_early, args=(listener,))
+        thread.start()
+        Client(listener.getsockname(), Manners(), counted).request()
+        thread.join()
+    assert counted.tolist() == [0, 1, 1]
