@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netinspect.errors import UsageError
-from netinspect.filters.addresses import InNetwork, parse_networks
+from netinspect.filters.addresses import InNetwork, parse_address, parse_networks
 from netinspect.query import Network
 
 
@@ -178,3 +178,35 @@ def test_any_text_is_an_address_or_an_error_of_ours(word: str) -> None:
         return
     assert len(parsed.packed) in (4, 16)
     assert 0 <= parsed.prefix_length <= 8 * len(parsed.packed)
+
+
+@pytest.mark.parametrize(
+    ("word", "address"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        (" [::1] ", "::1"),
+        ("0:0::1", "::1"),
+        ("::FFFF:1.2.3.4", "::ffff:1.2.3.4"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+    ],
+)
+def test_one_address(word: str, address: str) -> None:
+    assert parse_address(word) == address
+
+
+EXPECTED = "expected one IPv4 or IPv6 address, as 127.0.0.1 or ::1; names are not looked up"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("localhost", f"address 'localhost': {EXPECTED}"),
+        ("10.0.0.0/8", f"address '10.0.0.0/8': {EXPECTED}"),
+        ("", f"address '': {EXPECTED}"),
+        ("fe80::1", "address 'fe80::1': expected its interface too, as fe80::1%eth0"),
+    ],
+)
+def test_what_is_not_one_address(word: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_address(word)
+    assert str(caught.value) == message

@@ -143,3 +143,8 @@ def test_experiments(complete: Callable[[str], set[str]]) -> None:
 
 def test_shells(complete: Callable[[str], set[str]]) -> None:
     assert complete("netinspect completion ") == {"bash", "zsh", "fish"}
+
+
+def test_the_options_of_port(complete: Callable[[str], set[str]]) -> None:
+    assert complete("netinspect port 80 --no") == {"--no-probe"}
+    assert complete("netinspect port 80 --proto tcp,u") == {"tcp,udp", "tcp,udp4", "tcp,udp6"}

@@ -54,3 +54,14 @@ def test_a_user_cannot_be_checked_there_and_is_not_called_unknown() -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["total"] == 0
     assert "there is no user" not in done.stderr
+
+
+def test_a_port_is_tried_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        done = run("port", str(port), "--source", "psutil", "--json")
+    assert done.returncode == 1, done.stderr
+    (found,) = json.loads(done.stdout)["ports"]
+    assert (found["free"], found["cause"]) == (False, "listener")
+    assert {place["plain"]["works"] for place in found["places"]} == {True, False}
+    assert json.loads(done.stdout)["uid"] is None

@@ -14,6 +14,7 @@ from netinspect.parse.proc_pid import (
     Stat,
     parse_boot_time,
     parse_command_line,
+    parse_effective_capabilities,
     parse_effective_uid,
     parse_executable,
     parse_stat,
@@ -169,3 +170,15 @@ def test_every_start_that_is_read_can_be_told(boot_time: int, ticks: int) -> Non
 def test_nothing_but_a_parse_error(parse: Callable[[bytes], Stat | int], raw: bytes) -> None:
     with suppress(ParseError):
         assert parse(raw) is not None
+
+
+def test_capabilities() -> None:
+    status = b"CapPrm:\t0000000000000000\nCapEff:\t0000000000000400\nCapBnd:\t000001ffffffffff\n"
+    assert parse_effective_capabilities(status) == 1 << 10
+
+
+def test_a_status_without_capabilities() -> None:
+    with pytest.raises(ParseError) as caught:
+        parse_effective_capabilities(STATUS)
+    expected = "/proc/<pid>/status: expected a line 'CapEff: 000001ffffffffff'"
+    assert str(caught.value) == expected

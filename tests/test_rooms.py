@@ -178,6 +178,8 @@ sys.exit(status)
         (["lab", "--help"], 0),
         (["schema", "--help"], 0),
         (["completion", "--help"], 0),
+        (["port", "--help"], 0),
+        (["port"], 2),
         (["--no-such-option"], 2),
         (["--limit", "many"], 2),
         (["lsit"], 2),

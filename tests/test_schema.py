@@ -18,7 +18,7 @@ from netinspect.grouping.keys import parse_grouping
 from netinspect.model import Connection, Note, Owner, ParentProcess
 from netinspect.render.groups import render_groups
 from netinspect.render.listing import render_listing
-from netinspect.render.schema import render_schema
+from netinspect.render.schema import DOCUMENTS, render_schema
 from netinspect.render.summary import render_summary
 from tests.records import (
     ANY_CONNECTIONS,
@@ -64,6 +64,19 @@ KEYS = {
         *GROUP_SUMS,
     ],
     "LeftOut": ["groups", "count"],
+    "Ports": [*ENVELOPE_KEYS, "uid", "ports", "notes"],
+    "PortAnswer": [
+        *("port", "protocol", "service", "free", "cause", "answer", "advice", "holders", "places"),
+        "other_namespaces",
+    ],
+    "Holder": [
+        *("role", "in_the_way", "count", "protocol", "family", "state", "local_address"),
+        *("remote_address", "remote_port", "interface", "dual_stack", "uid", "user", "owners"),
+        *("owner_status", "expires_ms"),
+    ],
+    "Place": ["address", "dual_stack", "asked", "plain", "reuse_address", "reuse_port"],
+    "Attempt": ["works", "error", "tried", "predicted"],
+    "Neighbour": ["netns", "local_address", "owners"],
     "TcpInfo": [
         *("congestion_control", "congestion_state", "rtt_ms", "rttvar_ms", "min_rtt_ms"),
         *("rcv_rtt_ms", "rto_ms", "ato_ms", "backoff", "probes", "timeouts"),
@@ -120,22 +133,22 @@ def validator(command: str, definition: str | None = None) -> Draft202012Validat
     return Draft202012Validator(schema)
 
 
-@pytest.mark.parametrize("command", ["list", "summary"])
+@pytest.mark.parametrize("command", ["list", "summary", "port"])
 def test_it_is_a_schema(command: str) -> None:
     schema = schema_of(command)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(schema)
 
 
-@pytest.mark.parametrize("command", ["list", "summary"])
+@pytest.mark.parametrize("command", ["list", "summary", "port"])
 def test_it_has_the_keys_of_the_design_in_their_order(command: str) -> None:
     definitions = schema_of(command)["$defs"]
     found = {name: list(definition["properties"]) for name, definition in definitions.items()}
     assert found == {name: KEYS[name] for name in found}
-    assert {"list": {"Snapshot"}, "summary": {"Summary", "Groups"}}[command] <= set(found)
+    assert {document.__name__ for document in DOCUMENTS[command]} <= set(found)
 
 
-@pytest.mark.parametrize("command", ["list", "summary"])
+@pytest.mark.parametrize("command", ["list", "summary", "port"])
 def test_everything_is_described(command: str) -> None:
     for definition in schema_of(command)["$defs"].values():
         assert definition["description"]
@@ -235,7 +248,7 @@ def test_the_summary_of_this_machine_is_valid(protocols: list[str]) -> None:
     assert document["total"] == sum(count["count"] for count in document["counts"])
 
 
-@pytest.mark.parametrize("command", ["list", "summary"])
+@pytest.mark.parametrize("command", ["list", "summary", "port"])
 def test_every_other_key_is_always_there(command: str) -> None:
     for name, definition in schema_of(command)["$defs"].items():
         if name not in ("Connection", "Owner", "Group"):
