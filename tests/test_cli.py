@@ -22,6 +22,7 @@ import pytest
 from netinspect import __version__
 from netinspect.cli.app import COMMANDS, program
 from netinspect.cli.foreign_flags import TEACH_P
+from netinspect.cli.schema_command import COMMANDS_WITH_JSON, TAUGHT
 from netinspect.filters.keywords import KEYWORDS
 from netinspect.filters.words import GROUPS, PROTOCOL_WORDS, STATE_WORDS
 from netinspect.grouping.keys import KEY_WORDS
@@ -605,7 +606,7 @@ SEE_COMPLETION = "(see netinspect completion --help)"
         ),
         (
             "schema completion",
-            "unknown command with JSON output 'completion'; expected one of list, summary",
+            f"unknown command with JSON output 'completion'; expected one of {', '.join((*COMMANDS_WITH_JSON, *TAUGHT))}",
         ),
         (
             "completion csh",

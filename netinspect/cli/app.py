@@ -28,13 +28,14 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "list": "which sockets are there, and whose are they (the default)",
     "summary": "how many, by protocol and state, or by process, address, ...",
-    "time-wait": "where TIME_WAIT comes from, and how near ports are to running out",
+    "time-wait": "where TIME_WAIT comes from, and whether the ports suffice",
     "port": "who has a port, would bind() work, and if not, what to do",
     "lab": "safe loopback experiments that make states and faults appear",
     "diagnose": "what is wrong with the sockets of this machine, and what to do",
     "check": "one value against thresholds, as a plugin of Nagios or Icinga",
     "flags": "what a letter means to netstat, ss, lsof and sockstat, side by side",
     "states": "what a TCP state means, how long it lasts, what many of them are a sign of",
+    "compare": "the same sockets as netstat of Linux and of macOS print them, side by side",
     "as": "a command line of another system, here: as macos netstat -an -p tcp",
     "schema": "the JSON Schema of a command's output",
     "completion": "completion for bash, zsh or fish",
@@ -52,7 +53,7 @@ EXAMPLES = """\
   netinspect summary                    how many, by state
   netinspect dst 10.0.0.0/8 and not dport = :443
   netinspect summary --by process       how many, by process
-  netinspect time-wait                  do the local ports suffice, and why not
+  netinspect time-wait                  do the ports suffice, and why not
   netinspect port 8080                  who has it, and would bind() work
 """
 

@@ -93,7 +93,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
       netinspect time-wait --raddr 10.0.0.5 --rport 443 --advice go,python
       netinspect time-wait --watch 1
       netinspect time-wait dport = :5432
-      netinspect time-wait --json | jq '.destinations[] | select(.severity != "ok")'
+      netinspect time-wait --json | jq '.destinations[].used_percent'
     """
     check_words(words)
     selection = _selection(selection_of(options, words), options)

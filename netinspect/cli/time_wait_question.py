@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import asdict, replace
 
 from netinspect.api import Listing
+from netinspect.diagnose.destinations import HISTORY_SECONDS, RATE_SECONDS
 from netinspect.diagnose.time_wait import (
     Picture,
     created_since,
@@ -77,7 +78,7 @@ def ask(wanted: Wanted) -> TimeWait:
     if wanted.sample_seconds is not None:
         before = _begin(wanted, settings)
         time.sleep(wanted.sample_seconds)
-    look = _look(wanted, settings)
+    look = _look(wanted, settings, _rate_seconds(wanted))
     counters = {} if wanted.captures else read_counters()
     evidence = Evidence(look.picture, settings, counters)
     if before:
@@ -86,7 +87,14 @@ def ask(wanted: Wanted) -> TimeWait:
     return _document(look, evidence._replace(picture=look.picture), destinations, owner_notes)
 
 
-def _look(wanted: Wanted, settings: Settings) -> Look:
+def _rate_seconds(wanted: Wanted) -> int:
+    """How long to look back: as long as the sample, as far as the history goes."""
+    if wanted.sample_seconds is None:
+        return RATE_SECONDS
+    return max(1, min(HISTORY_SECONDS, round(wanted.sample_seconds)))
+
+
+def _look(wanted: Wanted, settings: Settings, rate_seconds: int = RATE_SECONDS) -> Look:
     """Count the sockets by where they lead."""
     ends = Ends(LocalPorts(settings, _listened_ports(wanted)))
     # What comes without asking is taken; on Linux nobody has a socket in TIME_WAIT.
@@ -102,7 +110,7 @@ def _look(wanted: Wanted, settings: Settings) -> Look:
             ends.add(connections)
     else:
         count_ends(listing.batches(), ends)
-    return Look(listing, ends, picture(ends, settings))
+    return Look(listing, ends, picture(ends, settings, rate_seconds))
 
 
 def _listened_ports(wanted: Wanted) -> set[int]:
@@ -159,7 +167,7 @@ def _compared(evidence: Evidence, before: Moment, look: Look, wanted: Wanted) ->
     return evidence._replace(
         sample=difference(before.counters, evidence.counters, round(seconds, 2)),
         lasting=Counter(established[key] for key in before.established.keys() & established.keys()),
-        created=created_since(before.look.ends, look.ends, seconds, settings),
+        created=created_since(before.look.ends, look.ends, _rate_seconds(wanted), settings),
         undying=undying,
         uptime_seconds=read_uptime() if platform() == "darwin" else None,
     )

@@ -16,7 +16,7 @@ from netinspect.settings import Settings
 # From half of the ports connect() searches long: it takes those of one parity first, and walks
 # through all of them before it looks at the others (__inet_hash_connect, inet_hashtables.c).
 WARNING_PERCENT, CRITICAL_PERCENT = 50, 80
-RATE_SECONDS = 10
+RATE_SECONDS = 10  # unless a sample says how long to look back
 HISTORY_SECONDS = 60
 # Before it could be set (tcp_tw_reuse_delay), connect() took over what was older than a second.
 REUSE_DELAY_MS = 1000
@@ -70,9 +70,14 @@ def count_ports(ends: Ends) -> Ports:
     return Ports(ends.ports.capacity(ends.held_ports), in_use)
 
 
-def judge(end: End, tally: EndTally, ports: Ports, settings: Settings) -> Destination:
-    """What is to be said of one end."""
-    rate = created_per_second(tally.ages) if tally.is_timed else None
+def judge(
+    end: End, tally: EndTally, ports: Ports, settings: Settings, rate_seconds: int
+) -> Destination:
+    """What is to be said of one end.
+
+    :param rate_seconds: of how many seconds the rate is the mean.
+    """
+    rate = round(created_per_second(tally.ages, rate_seconds), 1) if tally.is_timed else None
     if end.side == "server":
         return _destination(end, tally, rate)
     reusable = _reusable(end, tally, settings)
@@ -87,7 +92,7 @@ def judge(end: End, tally: EndTally, ports: Ports, settings: Settings) -> Destin
         reusable_ports=reusable,
         capacity=ports.capacity,
         used_percent=percent,
-        seconds_to_exhaustion=_seconds_to_exhaustion(end, tally, ports, settings),
+        seconds_to_exhaustion=_seconds_to_exhaustion(end, tally, ports, settings, rate_seconds),
         severity=None if percent is None else level(percent),
     )
 
@@ -129,9 +134,14 @@ def level(percent: float) -> Level:
     return "warning" if percent >= WARNING_PERCENT else "ok"
 
 
-def created_per_second(ages: Counter[int]) -> float:
+def created_per_second(ages: Counter[int], seconds: int) -> float:
     """The mean of the last seconds."""
-    return sum(ages[age] for age in range(RATE_SECONDS)) / RATE_SECONDS
+    return created_within(ages, seconds) / seconds
+
+
+def created_within(ages: Counter[int], seconds: int) -> int:
+    """How many came in the last seconds."""
+    return sum(ages[age] for age in range(seconds))
 
 
 def history(ages: Iterable[Counter[int]], length: float) -> tuple[int | None, ...]:
@@ -172,7 +182,7 @@ def _reusable(end: End, tally: EndTally, settings: Settings) -> int:
 
 
 def _seconds_to_exhaustion(
-    end: End, tally: EndTally, ports: Ports, settings: Settings
+    end: End, tally: EndTally, ports: Ports, settings: Settings, rate_seconds: int
 ) -> int | None:
     """When the ports run out if it goes on like this; what is known to expire is taken off.
 
@@ -182,7 +192,7 @@ def _seconds_to_exhaustion(
     if length is None or capacity is None or not tally.is_timed:
         return None
     held = _delay_seconds(settings) if can_be_reused(end, settings) else length
-    rate = created_per_second(tally.port_ages)
+    rate = created_per_second(tally.port_ages, rate_seconds)
     others = tally.used_ports - tally.port_ages.total()
     for second in range(math.ceil(held) + 1):
         still = sum(count for age, count in tally.port_ages.items() if age + second < held)

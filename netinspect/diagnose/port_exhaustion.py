@@ -47,7 +47,7 @@ def _fullness(destination: Destination) -> Iterator[str]:
             f"at {destination.created_per_second:g} a second the ports are used up in {left} s; "
             "then connect() fails with EADDRNOTAVAIL"
         )
-    yield "from half of the ports on, connect() has to search and takes up to milliseconds"
+    yield "from half of the ports on connect() has to search: it takes milliseconds"
 
 
 def _full_host(evidence: Evidence) -> Iterator[Finding]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from netinspect.diagnose.destinations import (
+    RATE_SECONDS,
     EndTally,
     Ports,
     count_ports,
     created_per_second,
+    created_within,
     history,
     judge,
     tally_ends,
@@ -36,11 +39,14 @@ class Picture(NamedTuple):
     history: tuple[int | None, ...] | None
 
 
-def picture(ends: Ends, settings: Settings) -> Picture:
-    """The destinations that have sockets in TIME_WAIT or too few ports left, the worst first."""
+def picture(ends: Ends, settings: Settings, rate_seconds: int = RATE_SECONDS) -> Picture:
+    """The destinations that have sockets in TIME_WAIT or too few ports left, the worst first.
+
+    :param rate_seconds: of how many seconds rates are the mean.
+    """
     tallies = tally_ends(ends, settings)
     ports = count_ports(ends)
-    judged = [judge(end, tally, ports, settings) for end, tally in tallies.items()]
+    judged = [judge(end, tally, ports, settings, rate_seconds) for end, tally in tallies.items()]
     shown = [d for d in judged if d.time_wait or d.severity in ("warning", "critical")]
     length = settings.time_wait_seconds
     ages = [tally.ages for tally in tallies.values()]
@@ -49,9 +55,13 @@ def picture(ends: Ends, settings: Settings) -> Picture:
         destinations=tuple(sorted(shown, key=_order)),
         time_wait=sum(tally.time_wait for tally in tallies.values()),
         ports=ports,
-        created_per_second=sum(map(created_per_second, ages)) if is_timed else None,
+        created_per_second=_rate(ages, rate_seconds) if is_timed else None,
         history=history(ages, length) if is_timed and length else None,
     )
+
+
+def _rate(ages: Iterable[Counter[int]], seconds: int) -> float:
+    return round(sum(created_per_second(counts, seconds) for counts in ages), 1)
 
 
 def _order(destination: Destination) -> tuple[object, ...]:
@@ -96,7 +106,7 @@ def difference(before: Mapping[str, int], after: Mapping[str, int], seconds: flo
     )
 
 
-def created_since(before: Ends, after: Ends, seconds: float, settings: Settings) -> dict[End, int]:
+def created_since(before: Ends, after: Ends, seconds: int, settings: Settings) -> dict[End, int]:
     """What came into TIME_WAIT in the last seconds; without timers what there is more than before.
 
     That is too little where some have gone meanwhile.
@@ -105,7 +115,7 @@ def created_since(before: Ends, after: Ends, seconds: float, settings: Settings)
     created = {}
     for end, tally in tally_ends(after, settings).items():
         if tally.is_timed:
-            created[end] = sum(count for age, count in tally.ages.items() if age < seconds)
+            created[end] = created_within(tally.ages, seconds)
         else:
             created[end] = max(0, tally.time_wait - earlier.get(end, EndTally()).time_wait)
     return created

@@ -112,7 +112,7 @@ def _rate(destination: Destination, evidence: Evidence) -> str:
         return f"{created} came into TIME_WAIT in {evidence.sample.seconds:g} s"
     if destination.created_per_second is None:
         return f"{destination.time_wait} are in TIME_WAIT"
-    return f"{destination.created_per_second:g} come into TIME_WAIT a second"
+    return f"{destination.created_per_second:g} a second come into TIME_WAIT"
 
 
 def _cause_of_client(destination: Destination, evidence: Evidence) -> Finding:
@@ -135,8 +135,8 @@ def _cause_of_client(destination: Destination, evidence: Evidence) -> Finding:
         )
     elif destination.established:
         shown.append(
-            f"{destination.established} are ESTABLISHED: if these stay, the pool is too small "
-            "(--sample 5 tells)"
+            f"{destination.established} ESTABLISHED beside them: if these stay, the pool is too "
+            "small (--sample 5 tells)"
         )
     return Finding(
         code="connection_per_request",

@@ -52,7 +52,8 @@ class Destination(Struct, frozen=True, kw_only=True):
         float | None, Meta(description="of the capacity, without what is reusable")
     ]
     created_per_second: Annotated[
-        float | None, Meta(description="TIME_WAIT, the mean of the last 10 seconds")
+        float | None,
+        Meta(description="TIME_WAIT, the mean of the last 10 seconds, or of the sample"),
     ]
     seconds_to_exhaustion: Annotated[
         int | None, Meta(description="null also where the rate settles below the capacity")
@@ -95,7 +96,7 @@ class TimeWait(Envelope, frozen=True, kw_only=True):
     ]
     created_per_second: Annotated[
         float | None,
-        Meta(description="by the timers, in the last 10 seconds; in a sample by the counter"),
+        Meta(description="by the timers of the last 10 seconds; of a sample by the counter"),
     ]
     history: Annotated[
         tuple[int | None, ...] | None,

@@ -44,4 +44,4 @@ def _json(document: Envelope, rows: Sequence[msgspec.Struct], output: str) -> by
 
 def _cell(value: Any) -> Any:
     """What has parts is one cell of JSON."""
-    return msgspec.json.encode(value).decode() if isinstance(value, dict) else value
+    return msgspec.json.encode(value).decode() if isinstance(value, (dict, tuple)) else value

@@ -10,18 +10,23 @@ from netinspect.render.wrapped import paragraph
 
 TITLE_INDENT = "  "
 INDENT = "         "
+MOST_ALIKE = 3
 # What stands before a part of a finding, as wide as INDENT
 LABELS = {"advice": "  Do:    ", "avoid": "  Don't: ", "references": "  See:   "}
 
 
 def finding_lines(findings: Iterable[Finding], width: int) -> Iterator[str]:
     """The lines of all findings; what is to be done about one kind stands below the last of it."""
-    findings = list(findings)
-    for number, finding in enumerate(findings):
-        yield ""
-        yield from _head(finding, width)
-        if all(later.code != finding.code for later in findings[number + 1 :]):
-            yield from _lesson(finding, width)
+    kinds: dict[str, list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault(finding.code, []).append(finding)
+    for alike in kinds.values():
+        for finding in alike[:MOST_ALIKE]:
+            yield ""
+            yield from _head(finding, width)
+        if len(alike) > MOST_ALIKE:
+            yield f"  and {len(alike) - MOST_ALIKE} more like this"
+        yield from _lesson(alike[0], width)
 
 
 def _head(finding: Finding, width: int) -> Iterator[str]:

@@ -31,7 +31,7 @@ class Column(NamedTuple):
 
 
 # In a terminal that is too narrow these are left out, in this order.
-MAY_BE_LEFT_OUT = ("OTHER", "ESTAB", "LOCAL", "LIKELY", "SIDE", "FULL IN", "PER S")
+MAY_BE_LEFT_OUT = ("OTHER", "FROM", "ESTAB", "LIKELY", "FULL IN", "PER S", "SIDE")
 
 
 def render_time_wait(
@@ -86,12 +86,12 @@ def _facts(document: TimeWait) -> Iterator[str]:
     """What there is, and what the kernel has been told."""
     limit = "" if document.limit is None else f" of at most {document.limit}"
     rate = document.created_per_second
-    coming = "" if rate is None else f", {rate:g} a second now"
+    coming = "" if rate is None else f"; {rate:g} a second now"
     most = max((count or 0 for count in document.history or ()), default=0)
-    peak = f" ({most} at most)" if most else ""
+    peak = f", {most} at most" if most else ""
     length = document.duration_seconds
-    lasting = "" if length is None else f"; each lasts {length:g} s"
-    yield f"TIME_WAIT {document.count}{limit}{coming}{peak}{lasting}"
+    lasting = "" if length is None else f", each for {length:g} s"
+    yield f"TIME_WAIT {document.count}{limit}{lasting}{coming}{peak}"
     if document.ephemeral_range is not None:
         low, high = document.ephemeral_range
         reserved = ",".join(_range_text(*ports) for ports in document.reserved_ports or ())
@@ -136,8 +136,8 @@ def _columns(destinations: Sequence[Destination]) -> list[Column]:
     return [
         Column("LEVEL", [d.severity or UNKNOWN for d in destinations], is_number=False),
         Column("SIDE", [d.side for d in destinations], is_number=False),
-        Column("LOCAL", [_local(d) for d in destinations], is_number=False),
-        Column("REMOTE", [_remote(d) for d in destinations], is_number=False),
+        Column("END", [_end(d) for d in destinations], is_number=False),
+        Column("FROM", [_from(d) for d in destinations], is_number=False),
         Column("TIME_WAIT", [str(d.time_wait) for d in destinations]),
         Column("ESTAB", [str(d.established) for d in destinations]),
         Column("OTHER", [str(d.other) for d in destinations]),
@@ -148,14 +148,15 @@ def _columns(destinations: Sequence[Destination]) -> list[Column]:
     ]
 
 
-def _local(destination: Destination) -> str:
-    if destination.side == "client":
-        return escape_cell(destination.local_address)
-    return endpoint(destination.local_address, destination.local_port)
-
-
-def _remote(destination: Destination) -> str:
+def _end(destination: Destination) -> str:
+    """The server's end: here, or there."""
+    if destination.side == "server":
+        return endpoint(destination.local_address, destination.local_port)
     return endpoint(destination.remote_address, destination.remote_port)
+
+
+def _from(destination: Destination) -> str:
+    return escape_cell(destination.local_address) if destination.side == "client" else UNKNOWN
 
 
 def _number(value: float | None, unit: str = "") -> str:
@@ -194,4 +195,5 @@ def _verdict(document: TimeWait) -> str | None:
         return "No socket is in TIME_WAIT: no problem."
     if document.ephemeral_range is None:
         return None
-    return "No destination is short of local ports: no problem."
+    problem = "" if document.findings else ": no problem"
+    return f"No destination is short of local ports{problem}."
