@@ -1,7 +1,8 @@
 """A minimal HTTP/1.1 server, and a client with a pool whose manners are the experiment (RFC 9112).
 
 What the client does after the answer is what the libraries do: one that has not read a body to its
-end cannot use the connection again, and closes it; a pool that is full closes what it gets back.
+end cannot use the connection again, and closes it; a pool that is full closes one. Here that is the
+youngest, so that the others stay for good, whoever comes back first.
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ def _serve_one(connection: socket.socket, answer: bytes, manners: Manners) -> No
                 return
 
 
+class Pooled(NamedTuple):
+    """A connection of the client, and its number, in the order of opening."""
+
+    number: int
+    connection: socket.socket
+
+
 class Client:
     """A client that keeps up to `max_idle` connections to one server.
 
@@ -61,38 +69,41 @@ class Client:
         self._server = server
         self._manners = manners
         self._meter = meter
-        self._idle: list[socket.socket] = []
+        self._idle: list[Pooled] = []  # the oldest first
         self._lock = threading.Lock()
 
     def request(self) -> None:
         """One request; a failure is counted."""
         try:
-            connection = self._take()
+            pooled = self._take()
         except OSError:
             self._count(FAILED)
             return
         try:
-            connection.sendall(REQUEST)
-            is_reusable = self._read_answer(connection)
+            pooled.connection.sendall(REQUEST)
+            is_reusable = self._read_answer(pooled.connection)
         except OSError:
-            connection.close()
+            pooled.connection.close()
             self._count(FAILED)
             return
-        self._give_back(connection, is_reusable=is_reusable)
+        if is_reusable:
+            self._give_back(pooled)
+        else:
+            pooled.connection.close()
         self._count(REQUESTS)
 
-    def _count(self, number: int) -> None:
+    def _count(self, number: int) -> int:
         with self._lock:
             self._meter[number] += 1
+            return self._meter[number]
 
-    def _take(self) -> socket.socket:
-        """The connection that was used last, or a new one."""
+    def _take(self) -> Pooled:
+        """A connection of the pool, or a new one."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         connection = socket.create_connection(self._server, TIMEOUT_S)
-        self._count(OPENED)
-        return connection
+        return Pooled(self._count(OPENED), connection)
 
     def _read_answer(self, connection: socket.socket) -> bool:
         """Read what these manners read; whether the connection can be used again."""
@@ -108,12 +119,13 @@ class Client:
             return bool(connection.recv(BUFFER_SIZE))  # its end, before ours
         return True
 
-    def _give_back(self, connection: socket.socket, *, is_reusable: bool) -> None:
+    def _give_back(self, pooled: Pooled) -> None:
         with self._lock:
-            if is_reusable and len(self._idle) < self._manners.max_idle:
-                self._idle.append(connection)
-                return
-        connection.close()
+            self._idle = sorted([*self._idle, pooled])
+            surplus = self._idle[self._manners.max_idle :]
+            del self._idle[self._manners.max_idle :]
+        for youngest in surplus:
+            youngest.connection.close()
 
 
 def _receive(connection: socket.socket) -> bytes:

@@ -34,7 +34,7 @@ def run(bench: Bench, _setup: Setup) -> Iterator[Event]:
     add_route(FLOODERS, "lo")  # so that the answers go out, and get lost
     listener = bench.listen(BACKLOG)
     address = listener.getsockname()
-    bench.start("lab-server", lambda: None, listener)
+    bench.start("lab-server", lambda: _serve(listener), listener)
     raw = bench.stack.enter_context(
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     )
@@ -59,6 +59,13 @@ def run(bench: Bench, _setup: Setup) -> Iterator[Event]:
     half_open = bench.connections("SYN_RECV")[:3]
     yield bench.say("sockets", "Three of the half-open connections:", connections=half_open)
     yield from bench.explain(LESSON)
+
+
+def _serve(listener: socket.socket) -> None:
+    """Who gets in is let in."""
+    clients = []
+    while True:
+        clients.append(listener.accept())
 
 
 def _counts(bench: Bench) -> dict[str, int]:
