@@ -257,16 +257,18 @@ while getopts ':{options}' flag; do
     case $flag in
     a | l | L | n | v) eval "$flag=-$flag" ;;
     f | p) eval "$flag=\\$OPTARG" ;;
+    u) f=unix ;;
+    t) ;; # with -i only
     :) echo "netstat: option requires an argument -- $OPTARG" >&2; usage ;;
     \\?) echo "netstat: illegal option -- $OPTARG" >&2; usage ;;
     *) echo "netstat: -$flag is not in this imitation" >&2; exit 99 ;;
     esac
 done
-[ -n "$n" ] || {{ echo 'netstat: there are no names in this imitation' >&2; exit 99; }}
 case $p in
 '' | tcp | udp) ;;
 *) echo "netstat: $p: unknown or uninstrumented protocol" >&2; {unknown} ;;
 esac
+[ -n "$n" ] || {{ echo 'netstat: there are no names in this imitation' >&2; exit 99; }}
 
 if [ -n "$L" ]; then
     [ -z "$a" ] || cat "$texts/queues$l"
@@ -310,13 +312,11 @@ exit 1
 """
 SYSCTL = """\
 #!/bin/sh
-# sysctl of macOS {name}, with -n.
+# sysctl of macOS {name}: a name that it does not have is a line less.
 texts=${{0%/usr/sbin/sysctl}}/output
-[ "$1" = -n ] || {{ echo 'sysctl: not in this imitation' >&2; exit 99; }}
-shift
 status=0
 for name; do
-    line=$(grep "^$name: " "$texts/sysctl") && echo "${{line#*: }}" && continue
+    grep "^$name: " "$texts/sysctl" && continue
     echo "sysctl: unknown oid '$name'" >&2
     status=1
 done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(root: Path, script: str, *arguments: str, **options: float) -> Command:
+def command(root: Path, script: str, *arguments: str, **options: Any) -> Command:
     """The run of a program that does this."""
     program = root / "usr/sbin/tool"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    return Command(PATH, *arguments, root=str(root), **options)  # type: ignore[arg-type]
+    return Command(PATH, *arguments, root=str(root), **options)
 
 
 def failure(run: Command) -> str:
@@ -73,6 +74,14 @@ def test_nothing_to_tell_has_a_status_of_its_own(root: Path) -> None:
     assert list(command(root, "exit 1", nothing_status=1)) == []
     assert failure(command(root, "echo a; exit 1", nothing_status=1)) == (
         f"{root}{PATH}: exit status 1; run it by hand to see why"
+    )
+
+
+def test_a_part_of_the_answer_has_a_status_of_its_own(root: Path) -> None:
+    run = command(root, "echo a; echo 'tool: no b' >&2; exit 1", partial_status=1)
+    assert (list(run), run.complaint) == (["a"], "tool: no b")
+    assert failure(command(root, "echo 'tool: no b' >&2; exit 1", partial_status=1)) == (
+        f"{root}{PATH}: exit status 1: tool: no b; run it by hand to see why"
     )
 
 

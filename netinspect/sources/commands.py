@@ -31,6 +31,7 @@ class Command:
 
     :param path: where the system has the program, below `root`.
     :param nothing_status: its exit status when there is nothing to tell (lsof: 1).
+    :param partial_status: when it told a part of what it was asked for (sysctl: 1).
     :param root: see `system_path`.
     """
 
@@ -39,11 +40,13 @@ class Command:
         path: str,
         *arguments: str,
         nothing_status: int = 0,
+        partial_status: int = 0,
         root: str | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
         self._arguments = [system_path(path, root), *arguments]
         self._nothing_status = nothing_status
+        self._partial_status = partial_status
         self._silence_s = silence_s
         self._complaint = b""
         self._size = 0
@@ -132,8 +135,8 @@ class Command:
         said = f": {self.complaint}" if self.complaint else ""
         if status < 0:
             raise RefusedError(f"{self}: killed by {_signal_name(-status)}{said}; {TRY_IT}")
-        is_done = status == 0 or (self.printed_nothing and status == self._nothing_status)
-        if not is_done or (self.printed_nothing and said):
+        other = self._nothing_status if self.printed_nothing else self._partial_status
+        if status not in (0, other) or (self.printed_nothing and said):
             raise RefusedError(f"{self}: exit status {status}{said}; {TRY_IT}")
 
     def _hung(self) -> RefusedError:

@@ -24,8 +24,9 @@ from netinspect.sources import RecordBatch
 from netinspect.sources.commands import Command
 from netinspect.sources.fallback import ProcessNames, psutil_name
 from netinspect.sources.platforms import is_elsewhere
+from netinspect.sources.sysctl import read_sysctls
 
-NETSTAT, LSOF, SYSCTL = "/usr/sbin/netstat", "/usr/sbin/lsof", "/usr/sbin/sysctl"
+NETSTAT, LSOF = "/usr/sbin/netstat", "/usr/sbin/lsof"
 # -l makes room for whole IPv6 addresses; without -a there are no listeners.
 ARGUMENTS: dict[Protocol, tuple[str, ...]] = {
     "tcp": ("-anvl", "-p", "tcp"),
@@ -141,11 +142,12 @@ class MacOS:
         """Before 10.12 netstat leaves them out, and the kernel tells their number."""
         if any(c.state == "TIME_WAIT" for c in connections):
             return
-        release = (_setting("kern.osrelease") or "").partition(".")[0]
+        name = "net.inet.tcp.tw_pcbcount"
+        settings = read_sysctls("kern.osrelease", name)
+        release = settings.get("kern.osrelease", "").partition(".")[0]
         if not release.isdecimal() or int(release) >= FIRST_WITH_TIME_WAIT:
             return
-        name = "net.inet.tcp.tw_pcbcount"
-        count = _number(name)
+        count = settings.number(name)
         if count != 0:
             sockets = (
                 "sockets" if count is None else "1 socket" if count == 1 else f"{count} sockets"
@@ -214,22 +216,9 @@ def _check_emptiness(command: Command, counter: str) -> None:
 
     :raises RefusedError: the kernel has some.
     """
-    count = _number(counter)
+    count = read_sysctls(counter).number(counter)
     if count:
         raise RefusedError(f"{command}: printed nothing, but {counter} is {count}")
-
-
-def _setting(name: str) -> str | None:
-    """A value of sysctl. Alone: a name that this release does not have would fail the others."""
-    try:
-        return next(iter(Command(SYSCTL, "-n", name)), None)
-    except RefusedError:
-        return None
-
-
-def _number(name: str) -> int | None:
-    text = _setting(name) or ""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def _process_name(pid: int) -> bytes | None:

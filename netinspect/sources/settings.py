@@ -6,7 +6,6 @@ subset=pid there is no /proc/sys, and nothing is known.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +14,7 @@ from netinspect.errors import ParseError, SourceError
 from netinspect.parse.proc_counters import parse_counters, parse_sockstat
 from netinspect.parse.proc_sys import parse_numbers, parse_ports
 from netinspect.settings import Settings
+from netinspect.sources.platforms import platform
 
 # TCP_TIMEWAIT_LEN of include/net/tcp.h: no setting changes it, but in the kernels of Alibaba Cloud
 # Linux 2 and 3, which have tcp_tw_timeout for it.
@@ -28,7 +28,11 @@ def read_settings(root: str = "/proc") -> Settings:
 
     :raises SourceError: a setting cannot be understood.
     """
-    return _read_linux(root) if sys.platform == "linux" else Settings()
+    if platform() == "darwin":
+        from netinspect.sources.sysctl import read_macos_settings
+
+        return read_macos_settings()
+    return _read_linux(root) if platform() == "linux" else Settings()
 
 
 def read_counters(root: str = "/proc") -> dict[str, int]:
@@ -38,6 +42,8 @@ def read_counters(root: str = "/proc") -> dict[str, int]:
 
     :raises SourceError: they cannot be understood.
     """
+    if platform() != "linux":
+        return {}
     folder = f"{root}/self/net"
     return {
         **(_parse_file(f"{folder}/snmp", parse_counters) or {}),
