@@ -33,6 +33,7 @@ COMMANDS = {
     "lab": "safe loopback experiments that make states and faults appear",
     "diagnose": "what is wrong with the sockets of this machine, and what to do",
     "check": "one value against thresholds, as a plugin of Nagios or Icinga",
+    "explain": "a netstat, ss, lsof or sockstat command, flag by flag, as any system reads it",
     "flags": "what a letter means to netstat, ss, lsof and sockstat, side by side",
     "states": "what a TCP state means, how long it lasts, what many of them are a sign of",
     "compare": "the same sockets as netstat of Linux and of macOS print them, side by side",

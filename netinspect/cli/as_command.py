@@ -89,7 +89,8 @@ def command(system: str, words: tuple[str, ...], **options: Any) -> int:
     from netinspect.cli.dialects import print_in_dialect
     from netinspect.teach.impersonate import impersonate
 
-    found = impersonate(system, words, width=terminal_width())
+    width = terminal_width()
+    found = impersonate(system, words, is_terminal=width is not None, width=width)
     status = print_in_dialect(found.selection, found.dialect, options)
     for remark in found.remarks:
         print_error(remark)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +22,7 @@ from netinspect.cli.options import (
     output_of,
     selection_of,
 )
-from netinspect.cli.output import terminal_width, write
+from netinspect.cli.output import has_colour, terminal_width, write
 from netinspect.cli.sections import SectionCommand
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def _presentation(options: dict[str, Any]) -> Presentation:
         is_extended=options["extended"],
         screen=Screen(
             width=width,
-            has_colour=_has_colour(options["color"], is_terminal=width is not None),
+            has_colour=has_colour(options["color"], is_terminal=width is not None),
         ),
     )
 
@@ -161,10 +160,3 @@ def _presentation(options: dict[str, Any]) -> Presentation:
 def _arrangement(options: dict[str, Any]) -> Presentation:
     """Only the order of the sockets and how many: the columns are not ours."""
     return _presentation({**options, "output": "table", "is_json": False, "columns": ("proto",)})
-
-
-def _has_colour(when: str, *, is_terminal: bool) -> bool:
-    """https://no-color.org: any value but the empty one says no."""
-    if when != "auto":
-        return when == "always"
-    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -24,6 +24,13 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
+def has_colour(when: str, *, is_terminal: bool) -> bool:
+    """Whether to colour, by `--color` (https://no-color.org: any value but the empty one is no)."""
+    if when != "auto":
+        return when == "always"
+    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def write(chunks: Iterable[bytes]) -> None:
     """Write to stdout, piece by piece.
 

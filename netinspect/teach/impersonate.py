@@ -47,12 +47,15 @@ class Output(NamedTuple):
 Meaning = Callable[[CommandLine, Output], Impersonation]
 
 
-def impersonate(system: str, argv: Sequence[str], *, width: int | None = None) -> Impersonation:
+def impersonate(
+    system: str, argv: Sequence[str], *, is_terminal: bool = False, width: int | None = None
+) -> Impersonation:
     """What a command line asks for on a system.
 
     :param system: `gnu`, `macos`, `freebsd` and so on, or `ss`.
     :param argv: the words, the name of the program first.
-    :param width: columns of the terminal; None where there is none.
+    :param is_terminal: names of strangers are escaped.
+    :param width: columns to fill, as ss does on a terminal; None to take what is needed.
     :raises UsageError: it fails there as well, or cannot be done here.
     """
     line = take_apart("linux" if system.casefold() == "ss" else system_of(system), argv)
@@ -65,7 +68,7 @@ def impersonate(system: str, argv: Sequence[str], *, width: int | None = None) -
         line = _before(line, line.error)
     module = import_module(f"netinspect.teach.{MODULES[line.tool.id]}")
     meaning: Meaning = module.meaning
-    found = meaning(line, Output(names_for(is_terminal=width is not None), width))
+    found = meaning(line, Output(names_for(is_terminal=is_terminal), width))
     return found._replace(remarks=(*remarks, *found.remarks))
 
 
