@@ -74,7 +74,7 @@ def test_every_release(release: Release, monkeypatch: pytest.MonkeyPatch) -> Non
     found = snapshot(protocols=["tcp", "udp", "unix"])
     assert (found.platform, found.sources) == ("darwin", ("macos",))
     assert len(found.connections) == len(tcp_of(release)) + len(UDP) + len(UNIX)
-    notes = [(note.code, note.count) for note in found.notes]
+    notes = [(n.code, n.count) for n in found.notes if n.code != "owners_hidden"]  # without root
     assert notes == ([] if release.shows_time_wait else [("time_wait_hidden", 3)])
     listeners = [c for c in found.connections if c.state == "LISTEN" and c.protocol == "tcp"]
     queues = sorted((waiting - unfinished, limit) for waiting, unfinished, limit in QUEUES)
@@ -370,7 +370,7 @@ def test_the_keys_are_those_of_every_system(
 
 
 def test_the_whole_program() -> None:
-    done = run_as(root_of(NEWEST), "--json", "--proto", "tcp,udp,unix", FAKE_UID="0")
+    done = run_as(root_of(NEWEST), "--json", "--no-owners", "--proto", "tcp,udp,unix")
     assert (done.status, done.err) == (0, "")
     document = json.loads(done.out)
     assert (document["platform"], document["sources"]) == ("darwin", ["macos"])
