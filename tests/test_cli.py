@@ -606,7 +606,8 @@ SEE_COMPLETION = "(see netinspect completion --help)"
         ),
         (
             "schema completion",
-            f"unknown command with JSON output 'completion'; expected one of {', '.join((*COMMANDS_WITH_JSON, *TAUGHT))}",
+            "unknown command with JSON output 'completion'; expected one of "
+            + ", ".join((*COMMANDS_WITH_JSON, *TAUGHT)),
         ),
         (
             "completion csh",

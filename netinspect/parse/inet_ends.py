@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
-from operator import and_
+from operator import and_, not_
 from socket import AF_INET
 
 from netinspect.ends import FREE_TO_CONNECT, End, Ends, Kind, is_server, plain
@@ -71,11 +71,9 @@ class RawEnds:
     ) -> list[bool]:
         """Which are to be counted; of the others the port is taken down."""
         has_peer = [state not in PEERLESS for state in states]
-        held = (
-            port for port, is_connected in zip(ports, has_peer, strict=True) if not is_connected
-        )
+        held = compress(ports, map(and_, are_new, map(not_, has_peer)))
         self._ends.held_ports.update(map(HOST_PORT.__getitem__, held))
-        return list(map(and_, has_peer, are_new))
+        return list(map(and_, are_new, has_peer))
 
     def decode(self) -> None:
         """Hand over what was counted."""
