@@ -27,12 +27,11 @@ pytestmark = pytest.mark.live
 REASON = why_not()
 HELD = ("--hold", "300", "--json")
 EXPERIMENTS = {
-    **{f"time-wait {mode}": f"time-wait --mode {mode} --requests 100" for mode in MODES},
+    **{f"time-wait {mode}": f"time-wait --mode {mode} --requests 50 --rate 25" for mode in MODES},
     "states": "states",
     "close-wait": "close-wait",
     "accept-queue": "accept-queue",
     "port-exhaustion": "port-exhaustion",
-    "forty ports": "port-exhaustion --requests 40",
     "zero-window": "zero-window",
     "syn-flood": "syn-flood",
 }
@@ -143,7 +142,7 @@ def held() -> Iterator[dict[str, Held]]:
 class Pattern(NamedTuple):
     """What a mode leads to. A share: of the connections that were opened."""
 
-    opened_share: tuple[float, float]  # of the requests, from and to
+    opened_share: tuple[float, float]  # of the requests, from and to; of a pool in all
     client_waits: bool = False
     server_waits: bool = False
     is_reset: bool = False
@@ -155,9 +154,9 @@ PATTERNS = {
     "server-closes": Pattern((1, 1.1), server_waits=True),
     "undrained-small": Pattern((1, 1.1), client_waits=True),
     "undrained-large": Pattern((1, 1.1), is_reset=True),
-    "drained": Pattern((0, 0.02), pooled=1),
+    "drained": Pattern((0, 0), pooled=1),
     "small-pool": Pattern((0.5, 1), client_waits=True, pooled=2),
-    "pool": Pattern((0, 0.2), pooled=16),
+    "pool": Pattern((0, 0), pooled=16),
 }
 
 
@@ -169,12 +168,13 @@ def test_a_mode_of_http(held: dict[str, Held], mode: str) -> None:
     servers = sum(c["local_port"] == port for c in waiting)
     clients = sum(c["remote_port"] == port for c in waiting)
     assert servers + clients == len(waiting)
-    assert (clients > 50, servers > 50) == (pattern.client_waits, pattern.server_waits)
+    assert (clients > 20, servers > 20) == (pattern.client_waits, pattern.server_waits)
     assert (clients > 0, servers > 0) == (pattern.client_waits, pattern.server_waits)
 
     counts, counters = run.counts(), run.counters()
     least, most = pattern.opened_share
-    assert least * counts["requests"] <= counts["connections"] <= most * counts["requests"] + 1
+    at_most = most * counts["requests"] + max(1, pattern.pooled)
+    assert least * counts["requests"] <= counts["connections"] <= at_most
     resets = counters["TcpExt.TCPAbortOnClose"]
     # one of them may be open this moment
     assert resets >= counters["Tcp.ActiveOpens"] - 1 if pattern.is_reset else resets == 0
@@ -204,13 +204,25 @@ def test_time_wait_names_the_cause_of_each_mode(held: dict[str, Held]) -> None:
         assert sides[mode] == expected, mode
 
 
-def test_time_wait_names_the_destination_that_is_full(held: dict[str, Held]) -> None:
-    for name, severity in (("port-exhaustion", "critical"), ("forty ports", "warning")):
-        destinations = answer(held[name].ask("time-wait"))["destinations"]
-        assert {d["remote_port"]: d["severity"] for d in destinations} == {
-            9000: severity,
-            9001: "ok",
-        }
+@pytest.mark.parametrize(
+    ("requests", "percent", "severity"), [(20, 31, "ok"), (40, 62, "warning"), (60, 93, "critical")]
+)
+def test_time_wait_names_the_destination_that_is_full(
+    requests: int, percent: int, severity: str
+) -> None:
+    if REASON:
+        pytest.skip(REASON)
+    with started(*PROGRAM, "lab", "port-exhaustion", "--requests", str(requests), *HELD) as process:
+        run = read_until_held(process)
+        destinations = answer(run.ask("time-wait"))["destinations"]
+    assert run.counts() == {
+        "TIME_WAIT": requests,
+        "ESTABLISHED": 0,
+        "ports": requests,
+        "percent": percent,
+    }
+    assert len(run.all("step")) == 2  # nothing failed
+    assert {d["remote_port"]: d["severity"] for d in destinations} == {9000: severity, 9001: "ok"}
 
 
 def test_the_pool_that_is_too_small_keeps_two(held: dict[str, Held]) -> None:
@@ -231,7 +243,7 @@ def test_the_requests_go_on_while_it_is_held(held: dict[str, Held]) -> None:
     run = held["time-wait new"]
     before = run.counters()["Tcp.ActiveOpens"]
     for _ in range(100):
-        if run.counters()["Tcp.ActiveOpens"] > max(before, 110):
+        if run.counters()["Tcp.ActiveOpens"] > max(before, 60):
             return
         run.look("-s", "time-wait")
     raise AssertionError("no further requests")
@@ -248,15 +260,18 @@ def test_every_state(held: dict[str, Held]) -> None:
     assert Counter(shown) == Counter(set(STATES) - {"CLOSE", "UNCONN", "UNKNOWN"})
     assert len(event["remarks"]) == len(shown)
     seen = {c["state"] for c in held["states"].look("--proto", "tcp")}
-    assert seen == set(shown)
+    assert set(shown) - seen <= {"SYN_RECV", "TIME_WAIT"}  # which end after a minute
 
 
 def test_close_wait(held: dict[str, Held]) -> None:
     run = held["close-wait"]
-    assert run.counts() == {"CLOSE_WAIT": 12, "FIN_WAIT2": 12}
+    readings = [event["counts"]["CLOSE_WAIT"] for event in run.all("reading")]
+    assert readings == sorted(readings)
+    assert 3 <= readings[-1] <= 12
     assert [c["recv_q"] for c in run.connections()] == [0, 1, 19]
     leaked = run.look("-s", "close-wait")
-    assert Counter(c["process"] for c in leaked) == {"lab-server": 12}
+    assert Counter(c["process"] for c in leaked) == {"lab-server": len(leaked)}
+    assert len(leaked) >= readings[-1]
 
 
 def test_accept_queue(held: dict[str, Held]) -> None:
@@ -279,13 +294,6 @@ def test_port_exhaustion(held: dict[str, Held]) -> None:
         "connect() to 127.0.0.1:9000: EADDRNOTAVAIL (Cannot assign requested address)",
         "connect() to 127.0.0.1:9001 works.",
     ]
-    assert len(run.look("-s", "time-wait", "--rport", "9001")) == 1
-
-
-def test_a_part_of_the_ports(held: dict[str, Held]) -> None:
-    run = held["forty ports"]
-    assert run.counts() == {"TIME_WAIT": 40, "ESTABLISHED": 0, "ports": 40, "percent": 62}
-    assert len(run.all("step")) == 2
 
 
 def test_zero_window(held: dict[str, Held]) -> None:
