@@ -109,6 +109,15 @@ def test_one_conflict_is_enough() -> None:
     assert predict(ANY4, "reuse_address", 8080, [], Binder()) == WORKS
 
 
+def test_one_that_shares_a_port_is_enough_for_the_kernel() -> None:
+    """Of sockets with SO_REUSEPORT it may look at one of our own alone."""
+    ours, anothers = listener(uid=1000), listener(uid=33)
+    binder = Binder(uid=1000)
+    assert predict(ANY4, "reuse_port", 8080, [ours, anothers], binder) == DEPENDS
+    assert predict(ANY4, "reuse_port", 8080, [anothers, anothers], binder) == IN_USE
+    assert predict(ANY4, "plain", 8080, [ours, anothers], binder) == IN_USE
+
+
 def test_nobody_knows_who_would_bind_a_captured_port() -> None:
     assert predict(ANY4, "reuse_port", 8080, [listener(uid=33)], Binder(uid=None)) == DEPENDS
 

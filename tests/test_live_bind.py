@@ -7,6 +7,7 @@ of the first socket, the test knows them.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from socket import AF_INET6, SO_REUSEADDR, SO_REUSEPORT, SOCK_DGRAM, SOCK_STREAM
 from typing import Literal, NamedTuple
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from netinspect.api import snapshot
@@ -68,6 +69,10 @@ class Old(NamedTuple):
         return SOCK_DGRAM if self.kind.startswith("udp") else SOCK_STREAM
 
     @property
+    def options(self) -> list[int]:
+        return [SO_REUSEADDR] * self.reuse_address + [SO_REUSEPORT] * self.reuse_port
+
+    @property
     def has_v6only(self) -> bool:
         """It was set, or bind() has set it."""
         if self.where.address == "::":
@@ -94,9 +99,8 @@ def loopback_of(where: BindAddress) -> str:
 
 def open_old(old: Old, stack: ExitStack) -> int:
     """Make the socket, keep it, and tell its port."""
-    options = [SO_REUSEADDR] * old.reuse_address + [SO_REUSEPORT] * old.reuse_port
     with acting_as(old.uid):
-        sock = stack.enter_context(unbound(old.where, old.socket_type, *options))
+        sock = stack.enter_context(unbound(old.where, old.socket_type, *old.options))
     if old.kind not in ("client", "udp client"):
         sock.bind((old.where.address, 0))
     if old.kind in ("client", "bound client"):
@@ -141,16 +145,20 @@ def resolved(where: BindAddress, option: BindOption, other: Connection, old: Old
     return option == "reuse_address" and old.reuse_address and old.kind != "listener"
 
 
+def on_port(port: int, old: Old) -> tuple[Connection, ...]:
+    protocol = "udp" if old.socket_type == SOCK_DGRAM else "tcp"
+    return snapshot(
+        protocols=[protocol], local_ports=[port], owners=False, extended=True
+    ).connections
+
+
 @given(OLDS)
 @settings(max_examples=200, deadline=None)
 @pytest.mark.usefixtures("network")
 def test_predictions_come_true(old: Old) -> None:
     with ExitStack() as stack:
         port = open_old(old, stack)
-        protocol = "udp" if old.socket_type == SOCK_DGRAM else "tcp"
-        others = snapshot(
-            protocols=[protocol], local_ports=[port], owners=False, extended=True
-        ).connections
+        others = on_port(port, old)
         assume(len(others) == 1)  # another example may have left a TIME_WAIT there
         for where in PLACES:
             for option in OPTIONS:
@@ -159,6 +167,48 @@ def test_predictions_come_true(old: Old) -> None:
                 if predicted is None:
                     predicted = resolved(where, option, others[0], old)
                 assert (where, option, found) == (where, option, predicted)
+
+
+def open_second(old: Old, port: int, stack: ExitStack) -> int:
+    """Bind another socket to the same port, and tell its inode."""
+    with acting_as(old.uid):
+        sock = stack.enter_context(unbound(old.where, old.socket_type, *old.options))
+    try:
+        sock.bind((old.where.address, port))
+        if old.kind == "listener":
+            sock.listen()
+    except OSError:
+        reject()
+    return os.fstat(sock.fileno()).st_ino
+
+
+@given(OLDS, OLDS)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@pytest.mark.usefixtures("network")
+def test_predictions_from_two_sockets_come_true(first: Old, second: Old) -> None:
+    """With SO_REUSEPORT one that shares the port may be enough, so it may be left open."""
+    second = second._replace(kind="udp" if first.socket_type == SOCK_DGRAM else second.kind)
+    assume(second.kind in ("listener", "bound", "udp") and first.socket_type == second.socket_type)
+    with ExitStack() as stack:
+        port = open_old(first, stack)
+        inode = open_second(second, port, stack)
+        others = on_port(port, first)
+        assume(len(others) == 2)
+        pairs = [(other, second if other.inode == inode else first) for other in others]
+        for where in PLACES:
+            for option in OPTIONS:
+                found = really(where, option, port, first.socket_type)
+                predicted = predict(where, option, port, others, Binder(uid=0)).works
+                if predicted is None and option == "reuse_port":
+                    continue
+                if predicted is None:
+                    predicted = all(works_beside(where, option, *pair) for pair in pairs)
+                assert (where, option, found) == (where, option, predicted)
+
+
+def works_beside(where: BindAddress, option: BindOption, other: Connection, old: Old) -> bool:
+    works = predict(where, option, 0, [other], Binder(uid=0)).works
+    return resolved(where, option, other, old) if works is None else works
 
 
 @pytest.fixture(scope="module")

@@ -405,10 +405,11 @@ Sockets with this port:
 
 bind() and listen() as uid 1000 now:
   address                  plain        SO_REUSEADDR  SO_REUSEPORT
-  :: and IPv4              EADDRINUSE   depends?      EADDRINUSE?
-  0.0.0.0                  EADDRINUSE?  depends?      EADDRINUSE?
+  :: and IPv4              EADDRINUSE   depends?      depends?
+  0.0.0.0                  EADDRINUSE?  depends?      depends?
   :: (only IPv6)           works        works         works
-  10.0.0.1, 10.0.0.2       EADDRINUSE?  depends?      EADDRINUSE?
+  10.0.0.1                 EADDRINUSE?  depends?      depends?
+  10.0.0.2                 EADDRINUSE?  depends?      EADDRINUSE?
   ::1, fd00::1 and 1 more  works?       works?        works?
   ? not tried, but predicted from the sockets above.
   depends: on the options of the sockets above, which no table tells.

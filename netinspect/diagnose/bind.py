@@ -191,6 +191,10 @@ def predict(
     if refused:
         return Outcome(works=False, error=refused)
     found = {conflicts(where, option, other, binder) for other in others}
+    if option == "reuse_port" and None in found:
+        # One that shares the port is proof enough: others are not looked at (sk_reuseport_match;
+        # UDP ends its search there).
+        return Outcome(works=None)
     if True in found:
         return Outcome(works=False, error=IN_USE)
     return Outcome(works=None if None in found else True)
