@@ -194,8 +194,12 @@ def _seconds_to_exhaustion(
     held = _delay_seconds(settings) if can_be_reused(end, settings) else length
     rate = created_per_second(tally.port_ages, rate_seconds)
     others = tally.used_ports - tally.port_ages.total()
-    for second in range(math.ceil(held) + 1):
-        still = sum(count for age, count in tally.port_ages.items() if age + second < held)
-        if others + still + rate * min(second, held) >= capacity:
-            return second
-    return None
+
+    def taken_after(seconds: int) -> float:
+        still = sum(count for age, count in tally.port_ages.items() if age + seconds < held)
+        return others + still + rate * min(seconds, held)
+
+    if taken_after(0) <= others + rate * held < capacity:
+        return None
+    seconds = range(math.ceil(held) + 1)
+    return next((second for second in seconds if taken_after(second) >= capacity), None)
