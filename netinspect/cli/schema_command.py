@@ -16,6 +16,7 @@ COMMANDS_WITH_JSON = ("list", "summary", "port", "time-wait", "diagnose")
 # The documents of the commands that teach: `render` does not know them.
 TAUGHT = {
     "compare": "netinspect.teach.compare:Comparison",
+    "explain": "netinspect.teach.explain:Explanations",
     "flags": "netinspect.teach.flags:Flags",
     "states": "netinspect.teach.states:States",
     "lab": "netinspect.lab.event:Event",

@@ -24,6 +24,33 @@ def teaching_options(command: Function) -> Function:
     return add_sources(format_options(FORMATS)(command))
 
 
+def system_words() -> tuple[str, ...]:
+    """The systems that can be named."""
+    from netinspect.teach.knowledge import SYSTEMS
+
+    return (*SYSTEMS, "all")
+
+
+def systems_of(words: Iterable[str]) -> list[str]:
+    """The systems that the values of an option name, in any spelling.
+
+    :raises UsageError: one names none.
+    """
+    from netinspect.filters.words import split_words
+    from netinspect.teach.knowledge import system_of
+
+    return [w.casefold() if w.casefold() == "all" else system_of(w) for w in split_words(words)]
+
+
+def this_system() -> str:
+    """The system that netinspect runs on, as the tables name it."""
+    from netinspect.sources.platforms import platform
+    from netinspect.teach.knowledge import SYSTEM_ALIASES, SYSTEMS
+
+    name = platform().rstrip("0123456789.")
+    return next((s for s in (SYSTEM_ALIASES.get(name, name),) if s in SYSTEMS), "linux")
+
+
 def text_width() -> int:
     """The columns that a text may take: those of the terminal, 80 where there is none."""
     from netinspect.render.wrapped import DEFAULT_WIDTH

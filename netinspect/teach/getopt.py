@@ -284,7 +284,11 @@ def _exclusion(tool: Tool, typed: str, options: list[Option]) -> Failure | None:
 
 
 def _operand_failure(tool: Tool, operands: list[Operand]) -> Failure | None:
-    """Of operands where none are taken."""
+    """Of operands: where none are taken, and of the filter of ss."""
+    if tool.id == "linux_ss":
+        from netinspect.teach.ss_operands import check
+
+        return check(operands)
     if tool.operands_status is None or not operands:
         return None
     place = Place(operands[0].word, 0, len(operands[0].text))

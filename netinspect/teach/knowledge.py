@@ -69,6 +69,20 @@ class Exclusion(Struct, frozen=True):
     without_argument: bool = False
 
 
+class Remark(Struct, frozen=True):
+    """What is to be said of flags together.
+
+    :param flags: all of these are given, and none of `without`.
+    :param operands: only where there are operands (True), or where there are none (False).
+    """
+
+    flags: tuple[str, ...]
+    text: str
+    source: str
+    without: tuple[str, ...] = ()
+    operands: bool | None = None
+
+
 class Tool(Struct, frozen=True):
     """A program on a system: how it reads its command line and what it says of a bad one.
 
@@ -99,6 +113,7 @@ class Tool(Struct, frozen=True):
     rejected: tuple[str, ...] = ()
     values: tuple[ValueRule, ...] = ()
     conflicts: tuple[Exclusion, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     missing_of: dict[str, str] = field(default_factory=dict)
     status_note: str | None = None
     has_libxo: bool = False
@@ -196,6 +211,33 @@ class Conflicts(Struct, frozen=True):
     worked_examples: tuple[WorkedExample, ...]
 
 
+class Prefix(Struct, frozen=True):
+    """A word before a command, as sudo: `arguments` more words belong to it."""
+
+    program: str
+    arguments: int
+    options_with_value: tuple[str, ...]
+    meaning: str
+    effect: str
+    source: str
+
+
+class Idiom(Struct, frozen=True):
+    """What a command behind a pipe does: `program` and `pattern` are regular expressions."""
+
+    program: str
+    pattern: str
+    meaning: str
+    source: str
+
+
+class Idioms(Struct, frozen=True):
+    """What stands before and behind commands in a shell."""
+
+    prefixes: tuple[Prefix, ...]
+    stages: tuple[Idiom, ...]
+
+
 class _Tools(Struct, frozen=True):
     tools: tuple[Tool, ...]
 
@@ -245,6 +287,12 @@ def intents() -> dict[str, Intent]:
 def conflicts() -> Conflicts:
     """The letters that mean several things, what tools do by default, and worked examples."""
     return read_table("conflicts", Conflicts)
+
+
+@cache
+def idioms() -> Idioms:
+    """What stands before and behind commands in a shell."""
+    return read_table("idioms", Idioms)
 
 
 @cache

@@ -1,0 +1,104 @@
+"""The operands of ss: clauses of states, then a filter expression.
+
+ss [OPTIONS] { state STATE | exclude STATE } [ EXPRESSION ]
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from netinspect.errors import UsageError
+from netinspect.filters.keywords import SS_KEYWORDS, begins_expression
+from netinspect.filters.words import GROUPS, parse_states
+from netinspect.teach.command_line import Failure, Operand, Place
+from netinspect.teach.knowledge import ss_filter
+
+CLAUSES = ("state", "exclude", "excl")
+SYNTAX_ERROR = 'ss: bison bellows (while parsing filter): "syntax error!" Sorry.'
+# `( sport = :22 or dport = :22 )`, and either of them alone
+BOTH_PORTS = re.compile(r"\(? ?sport (?:= )?:?(\S+) or dport (?:= )?:?\1 ?\)?")
+ONE_PORT = re.compile(r"(?:sport|dport) (?:(?:=|==|eq) )?:?(\S+)")
+ONE_HOST = re.compile(r"(?:src|dst) (?:= ?)?(\S+)")
+
+
+class SsFilter(NamedTuple):
+    """What the operands ask for; `expression` is what none of the others says."""
+
+    states: tuple[str, ...] = ()
+    port: str | None = None
+    address: str | None = None
+    expression: str | None = None
+
+
+def check(operands: Sequence[Operand]) -> Failure | None:
+    """What ss says of its operands, as far as their first words tell; None when they may pass."""
+    rest = list(operands)
+    while rest and rest[0].text in CLAUSES:
+        if len(rest) == 1:
+            message = 'Command line is not complete. Try option "help"'
+            return Failure(message, 255, _place(rest[0]))
+        if not _is_state(rest[1].text):
+            message = f"ss: wrong state name: {rest[1].text}"
+            return Failure(message, 255, _place(rest[1]))
+        del rest[:2]
+    if not rest:
+        return None
+    word = rest[0].text.split(maxsplit=1)[0] if rest[0].text.split() else ""
+    if word in ("(", "!", "not") or (word in SS_KEYWORDS and word not in CLAUSES):
+        return None
+    host = word.rpartition(":")[0] if ":" in word else word
+    if not re.search(r"[^0-9./\[\]:]", host) or begins_expression(word):
+        is_joined = "=" in word  # `sport=:22` is one word to ss
+        if not is_joined:
+            return Failure(SYNTAX_ERROR, 255, _place(rest[0]))
+    return Failure(
+        f'Error: an inet prefix is expected rather than "{host or word}".', 1, _place(rest[0])
+    )
+
+
+def _place(operand: Operand) -> Place:
+    return Place(operand.word, 0, len(operand.text))
+
+
+def _is_state(word: str) -> bool:
+    clause = ss_filter()["state_clause"]
+    known = (*clause["states"], *clause["aliases"], *clause["groups"])
+    return word.lower() in known
+
+
+def read(operands: Sequence[Operand]) -> SsFilter:
+    """What operands that ss takes ask for."""
+    words = [word for operand in operands for word in operand.text.split()]
+    states: list[str] = []
+    is_exclusion = False
+    while len(words) > 1 and words[0] in CLAUSES:
+        is_exclusion = is_exclusion or words[0] != "state"
+        states.append(words[1])
+        del words[:2]
+    clause = " ".join(f"exclude {state}" for state in states) if is_exclusion else ""
+    text = " ".join(words)
+    named = () if is_exclusion else _names(states)
+    for pattern in (BOTH_PORTS, ONE_PORT):
+        if (match := pattern.fullmatch(text)) and not clause:
+            return SsFilter(named, port=match[1])
+    if (match := ONE_HOST.fullmatch(text)) and not clause:
+        return SsFilter(named, address=match[1])
+    return SsFilter(named, expression=" ".join(part for part in (clause, text) if part) or None)
+
+
+def _names(states: Sequence[str]) -> tuple[str, ...]:
+    """The states in our spelling; a group of ss stays what it is."""
+    if "all" in states:
+        return ("all",)
+    found: list[str] = []
+    for state in states:
+        try:
+            named = parse_states([state])
+        except UsageError:
+            continue
+        found += [state] if state in GROUPS else sorted(named)
+    listening = {"LISTEN": "listening"}
+    names = [listening.get(name, name) for name in dict.fromkeys(found)]
+    return tuple(names)
