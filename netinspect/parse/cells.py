@@ -19,6 +19,8 @@ from netinspect.parse.inet_records import EXPOSURE_OF
 HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.-])?", re.ASCII)
 # RFC 6335 section 5.1, and the underscores, dots and signs that services(5) has besides
 SERVICE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+/-]{0,63})", re.ASCII)
+_BYTE = r"(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])"
+CANONICAL_IPV4 = re.compile(rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}", re.ASCII)
 HIGHEST_PORT = 0xFFFF
 LONGEST_NUMBER = 20  # digits of 64 bits
 
@@ -62,7 +64,7 @@ class Addresses(dict[str, str]):
         self.named = 0
 
     def __missing__(self, text: str) -> str:
-        address = canonical_address(text)
+        address = text if CANONICAL_IPV4.fullmatch(text) else canonical_address(text)
         if address is None:
             if not HOST_NAME.fullmatch(text):
                 raise CellError(text, "an address such as 127.0.0.1 or ::1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import compress, islice
 from typing import NamedTuple
 
 from netinspect.errors import CellError
@@ -36,6 +37,7 @@ from netinspect.parse.cells import (
     split_endpoint,
 )
 from netinspect.parse.inet_numbers import closed_state
+from netinspect.parse.peered import Columns, Peered
 
 KINDS = {
     "tcp": kind("tcp", "ipv4"),
@@ -66,6 +68,8 @@ STATES = States(
     CLOSING="CLOSING",
     UNKNOWN="UNKNOWN",
 )
+PLAIN_CELLS = 6
+PEERED = frozenset(STATES) - {"LISTEN", "CLOSE"}
 UNIX_STATES = States(
     {
         "": "UNCONN",
@@ -144,30 +148,61 @@ class Reading:
         self._faults = faults
         self._addresses, self._ports = Addresses(), Ports()
         self._recv_qs, self._send_qs = Numbers("the receive queue"), Numbers("the send queue")
+        self._peered = Peered(self._addresses, self._ports, self._recv_qs, self._send_qs)
         self._unseen: OwnerStatus = "not_found"
         self._has_owners = False
 
     def batches(self, lines: Lines) -> Iterator[list[Connection]]:
         """See `captured.Reader`."""
-        records = []
-        for number, line in enumerate(lines, 1):
-            try:
-                fields = line.split(None, 5)
-                if fields and fields[0] in KINDS:
-                    records.append(self._inet(fields))
-                elif fields and fields[0] == "unix":
-                    records.append(self._unix(line))
-                else:
-                    self._title(line)
-            except CellError as error:
-                self._faults.add(number, line, column_of(line, error.text), error.expected)
-            if len(records) >= BATCH_SIZE:
-                yield records
-                records = []
-        yield records
+        lines, number = iter(lines), 1
+        while some := list(islice(lines, BATCH_SIZE)):
+            yield self._records(number, some)
+            number += len(some)
         named = self._addresses.named + self._ports.named
         if named:
             self._faults.remark("names_not_numeric", named)
+
+    def _records(self, number: int, lines: Sequence[str]) -> list[Connection]:
+        """:param number: of the first of the lines."""
+        rows = list(map(str.split, lines))
+        if set(map(len, rows)) == {PLAIN_CELLS}:
+            plain = self._plain(rows)
+            if plain:
+                return plain
+        are_plain = [
+            len(row) == PLAIN_CELLS and row[5] in PEERED and row[0] == "tcp" for row in rows
+        ]
+        plain = self._plain(list(compress(rows, are_plain)))
+        if plain is None:
+            return [r for n, line in enumerate(lines, number) for r in self._row(n, line)]
+        made, records = iter(plain), []
+        for position, (is_plain, line) in enumerate(zip(are_plain, lines, strict=True), number):
+            records += [next(made)] if is_plain else self._row(position, line)
+        return records
+
+    def _plain(self, rows: Sequence[Sequence[str]]) -> list[Connection] | None:
+        """Connections over IPv4, six cells each; None where one is another after all."""
+        if not rows:
+            return []
+        names, recv_qs, send_qs, local, remote, words = zip(*rows, strict=True)
+        if set(names) != {"tcp"} or not PEERED.issuperset(words):
+            return None
+        states = list(map(STATES.__getitem__, words))
+        columns = Columns(states, recv_qs, send_qs, local, remote)
+        return self._peered.records(KINDS["tcp"], columns)
+
+    def _row(self, number: int, line: str) -> list[Connection]:
+        """The record of a line, if it has one."""
+        try:
+            fields = line.split(None, 5)
+            if fields and fields[0] in KINDS:
+                return [self._inet(fields)]
+            if fields and fields[0] == "unix":
+                return [self._unix(line)]
+            self._title(line)
+        except CellError as error:
+            self._faults.add(number, line, column_of(line, error.text), error.expected)
+        return []
 
     def _title(self, line: str) -> None:
         """A line that is no row: the first lines tell whether there are owners."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from typing import NamedTuple
 
 from msgspec import UNSET
@@ -38,9 +38,11 @@ from netinspect.parse.cells import (
     States,
     column_of,
     exposure_of,
+    kind,
     split_endpoint,
 )
 from netinspect.parse.inet_numbers import closed_state
+from netinspect.parse.peered import Columns, Peered
 from netinspect.parse.ss_words import USERS, Extra, parse_extra
 
 INET: dict[str, Protocol] = {
@@ -80,6 +82,9 @@ STATES = States(
         "UNKNOWN": "UNKNOWN",
     }
 )
+PLAIN_CELLS = 5
+PEERED = frozenset(STATES) - {"LISTEN", "UNCONN", "BOUND-INACTIVE"}
+TCP = kind("tcp", "ipv4")
 ONLY_OF_TCP = frozenset(STATES) - {"ESTAB", "UNCONN", "UNKNOWN"}
 HEADER = re.compile(r"(?:Netid +)?(?:State +)?Recv-Q +Send-Q +Local Address:Port")
 # u_str LISTEN 0 4096 /run/a b 31337 * 0 users:(("a",pid=1,fd=3))
@@ -140,6 +145,8 @@ OLD_STAR = Host("0.0.0.0", "ipv4", None, is_star=False)
 NEW_STAR = Host("::", "ipv6", None, is_star=True)
 NOTHING = Extra()
 MOST_CONTINUED = 16
+BLANKS = ("\t", " ")
+CONTINUED = frozenset(BLANKS)
 
 
 class Reading:
@@ -155,25 +162,22 @@ class Reading:
         self._has_owners = has_owners
         self._hosts, self._ports = Hosts(star), Ports()
         self._recv_qs, self._send_qs = Numbers("the receive queue"), Numbers("the send queue")
+        self._peered = Peered(self._hosts.addresses, self._ports, self._recv_qs, self._send_qs)
         self._records: list[Connection] = []
         self._unix: list[Connection] = []
 
     def batches(self, lines: Lines) -> Iterator[list[Connection]]:
         """See `captured.Reader`."""
-        held: tuple[int, str] | None = None
-        continued: list[str] = []
-        for number, line in enumerate(lines, 1):
-            if line[:1] in ("\t", " ") and held and len(continued) < MOST_CONTINUED:
-                continued.append(line)
-                continue
-            if held:
-                self._add(*held, continued)
-                if len(self._records) >= BATCH_SIZE:
-                    yield self._taken()
-            held, continued = (number, line), []
-        if held:
-            self._add(*held, continued)
-        self._records += _with_peers(self._unix)
+        lines, number = iter(lines), 1
+        some = list(islice(lines, BATCH_SIZE))
+        while some:
+            more = list(islice(lines, BATCH_SIZE))
+            end = _last_row(some) if more else len(some)
+            self._add_all(number, some[:end])
+            yield self._taken()
+            number += end
+            some = some[end:] + more
+        self._put_unix()
         yield self._taken()
         named = self._hosts.addresses.named + self._ports.named
         if named:
@@ -183,21 +187,73 @@ class Reading:
         records, self._records = self._records, []
         return records
 
+    def _add_all(self, number: int, lines: Sequence[str]) -> None:
+        """Whole rows, with the lines that continue them."""
+        if not CONTINUED.isdisjoint(line[:1] for line in lines):
+            self._add_continued(number, lines)
+            return
+        rows = list(map(str.split, lines))
+        is_all = set(map(len, rows)) == {PLAIN_CELLS}
+        plain = self._plain(rows) if is_all else None
+        if plain:
+            self._put_unix()
+            self._records += plain
+            return
+        are_plain = [len(row) == PLAIN_CELLS and row[0] in PEERED for row in rows]
+        plain = self._plain(list(compress(rows, are_plain)))
+        made = iter(plain or ())
+        for position, (is_plain, line) in enumerate(zip(are_plain, lines, strict=True), number):
+            if is_plain and plain:
+                self._put(next(made))
+            else:
+                self._add(position, line, ())
+
+    def _plain(self, rows: Sequence[Sequence[str]]) -> list[Connection] | None:
+        """Connections over IPv4, five cells each; None where one is another after all."""
+        if not rows or self._protocol != "tcp":
+            return None
+        words, recv_qs, send_qs, local, remote = zip(*rows, strict=True)
+        if not PEERED.issuperset(words):
+            return None
+        states = list(map(STATES.__getitem__, words))
+        columns = Columns(states, recv_qs, send_qs, local, remote)
+        unseen: OwnerStatus = "not_found" if self._has_owners else "unsupported"
+        return self._peered.records(TCP, columns, unseen)
+
+    def _add_continued(self, number: int, lines: Sequence[str]) -> None:
+        held: tuple[int, str] | None = None
+        continued: list[str] = []
+        for position, line in enumerate(lines, number):
+            if line.startswith(BLANKS) and held and len(continued) < MOST_CONTINUED:
+                continued.append(line)
+                continue
+            if held:
+                self._add(*held, continued)
+            held, continued = (position, line), []
+        if held:
+            self._add(*held, continued)
+
     def _add(self, number: int, line: str, continued: Sequence[str]) -> None:
         try:
             record = self._row(line, continued)
         except CellError as error:
             self._faults.add(number, line, column_of(line, error.text), error.expected)
             return
-        if record is None:
-            return
+        if record:
+            self._put(record)
+
+    def _put(self, record: Connection) -> None:
+        """Unix sockets are held until all of them are known, for the addresses of their peers."""
         if record.protocol == "unix":
             self._unix.append(record)
             return
         if self._unix:
-            self._records += _with_peers(self._unix)
-            self._unix = []
+            self._put_unix()
         self._records.append(record)
+
+    def _put_unix(self) -> None:
+        self._records += _with_peers(self._unix)
+        self._unix = []
 
     def _row(self, line: str, continued: Sequence[str]) -> Connection | None:
         name, _, rest = line.partition(" ")
@@ -317,6 +373,14 @@ class Reading:
             owner_status=self._owner_status(extra, state),
         )
         return record if extra is NOTHING else _with_extra(record, extra)
+
+
+def _last_row(lines: Sequence[str]) -> int:
+    """Where the last row begins: what follows may continue it."""
+    last = len(lines) - 1
+    while last > 0 and lines[last].startswith(BLANKS) and len(lines) - last <= MOST_CONTINUED:
+        last -= 1
+    return max(last, 1)
 
 
 def _columns(rest: str) -> tuple[State, str, str, str, str, str]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection, Note, State, Table
 from netinspect.query import Query
 from netinspect.sources.platforms import platform, preferred_sources
+
+KIND = attrgetter("protocol", "family", "state")
 
 
 class Batch(Protocol):
@@ -29,7 +32,8 @@ class Batch(Protocol):
 
 def tally_records(connections: Iterable[Connection]) -> Counter[tuple[Table, State]]:
     """How many there are of each table and state."""
-    return Counter((Table(c.protocol, c.family), c.state) for c in connections)
+    counts = Counter(map(KIND, connections))
+    return Counter({(Table(p, family), state): n for (p, family, state), n in counts.items()})
 
 
 class RecordBatch(NamedTuple):

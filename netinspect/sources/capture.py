@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import chain
+from operator import attrgetter
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -51,6 +52,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
+TABLE_KEYS = attrgetter("protocol", "family")
 NOTHING = {"tcp_info": None, "memory": None, "options": None}
 
 
@@ -156,7 +158,7 @@ class Captures:
                 connections = [c for c in connections if (c.protocol, c.family) in wanted]
             if query.is_extended:
                 connections = self._with_extended(connections)
-            self._seen.update(Table(*key) for key in {(c.protocol, c.family) for c in connections})
+            self._seen.update(map(Table._make, set(map(TABLE_KEYS, connections))))
             yield RecordBatch(connections)
 
     def _all(self) -> Iterable[list[Connection]]:
