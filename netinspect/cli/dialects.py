@@ -49,7 +49,7 @@ def print_in_dialect(
     options: dict[str, Any],
     arranged: Presentation | None = None,
 ) -> ExitStatus:
-    """Print the sockets in a dialect: IPv4 before IPv6, unless another order is asked for."""
+    """Print the sockets in a dialect."""
     from netinspect.api import Listing
     from netinspect.render.dialects.dialect import render_dialect
 
@@ -73,15 +73,17 @@ def print_in_dialect(
 def in_order(
     listing: Listing, dialect: Dialect, arranged: Presentation | None
 ) -> Iterator[list[Connection]]:
-    """The sockets that the dialect shows, in their order and as many as are asked for."""
+    """The sockets that the dialect shows, in their order and as many as are asked for.
+
+    The order of a capture stays, unless another is asked for.
+    """
     from netinspect.render.dialects.dialect import families_apart
     from netinspect.render.order import arrange
 
     shown: Iterable[list[Connection]] = (
         [c for c in connections if dialect.shows(c)] for connections in listing
     )
-    if arranged is None:
-        return families_apart(shown)
-    if not arranged.sort:
+    sort, limit = (arranged.sort, arranged.limit) if arranged else ([], None)
+    if not sort and not listing.captures:
         shown = families_apart(shown)
-    return arrange(shown, arranged.sort, arranged.limit)
+    return arrange(shown, sort, limit)
