@@ -140,7 +140,7 @@ def test_whom_to_stop(owner: Owner, expected: str) -> None:
             1000,
             "hidden",
             "a process that is hidden from you (user www-data)",
-            "`sudo netinspect port 8080` on that machine tells whose it is.",
+            "`sudo netinspect port 8080` tells whose it is.",
         ),
         (
             0,

@@ -80,8 +80,9 @@ def answer(
     :param tried: what bind() really said. What is not in there is predicted.
     """
     holders = _holders(question, sockets, binder)
+    different = list({_obstacle(connection): connection for connection in sockets}.values())
     places = [
-        _place(where, question, sockets, binder, tried)
+        _place(where, question, different, binder, tried)
         for where in (*question.asked, *question.others)
     ]
     asked = [place for place in places if place.asked]
@@ -166,6 +167,18 @@ def _place(
         dual_stack=where.dual_stack if where.address == ANY_IPV6 else None,
         asked=where in question.asked,
         **attempts,
+    )
+
+
+def _obstacle(connection: Connection) -> Hashable:
+    """What of a socket matters to others that want its port: thousands are alike."""
+    return (
+        connection.state,
+        connection.family,
+        connection.local_address,
+        connection.remote_address is None,
+        connection.uid,
+        dual_stack_of(connection),
     )
 
 

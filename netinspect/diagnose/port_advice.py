@@ -177,7 +177,8 @@ def _find(told: Told, holder: Holder) -> str:
         )
     if holder.owner_status == "hidden" and told.binder.uid == 0:
         return "Its process is hidden from root, too: to see it takes CAP_SYS_PTRACE."
-    return f"`sudo netinspect port {told.port}` on that machine tells whose it is."
+    where = "on that machine " if told.binder.uid is None else ""
+    return f"`sudo netinspect port {told.port}` {where}tells whose it is."
 
 
 def _stop(holder: Holder) -> str:
