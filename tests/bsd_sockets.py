@@ -427,6 +427,23 @@ def _fstat_unix(socket: Unix) -> str:
     return f"unix {kind} {socket.address:#x}" + (f" <-> {socket.peer:#x}" if socket.peer else "")
 
 
+# sysctl: of FreeBSD 12 a real one, see fixtures/freebsd; what later ones lack is left out
+
+FREEBSD_12_SYSCTL = (Path(__file__).parent / "fixtures/freebsd/12-sysctl-net.txt").read_text()
+OPENBSD_SYSCTL = ("net.inet.ip.portfirst=1024", "net.inet.ip.portlast=49151")
+NETBSD_SYSCTL = (
+    "net.inet.ip.anonportmin = 49152",
+    "net.inet.ip.anonportmax = 65535",
+    "net.inet6.ip6.v6only = 1",
+)
+
+
+def freebsd_sysctl(release: int) -> list[str]:
+    """All settings; from 14 on TIME_WAIT has no table of its own that could be full."""
+    lines = FREEBSD_12_SYSCTL.splitlines()
+    return [line for line in lines if release < 14 or "maxtcptw" not in line]
+
+
 # The answers of each fake system, by the name of the file that its programs print
 
 
@@ -440,6 +457,7 @@ def freebsd_answers(release: int) -> dict[str, Iterable[str]]:
         "netstat-json": freebsd_json(inet, UNIX),
         "netstat-queues": freebsd_queues(inet, UNIX),
         "sockstat": sockstat_15(inet, UNIX, is_wide=True) if new else sockstat(inet, UNIX),
+        "sysctl": freebsd_sysctl(release),
     }
 
 
@@ -447,11 +465,13 @@ OPENBSD_ANSWERS = {
     "netstat-text": openbsd_netstat(INET, UNIX, is_wide=False),
     "netstat-wide": openbsd_netstat(INET, UNIX, is_wide=True),
     "fstat": fstat(INET, UNIX),
+    "sysctl": OPENBSD_SYSCTL,
 }
 NETBSD_ANSWERS = {
     "netstat-text": netbsd_netstat(INET, UNIX, is_wide=False),
     "netstat-wide": netbsd_netstat(INET, UNIX, is_wide=True),
     "sockstat": netbsd_sockstat(INET, UNIX),
+    "sysctl": NETBSD_SYSCTL,
 }
 ANSWERS: dict[str, dict[str, str]] = {
     root: {name: "".join(f"{line}\n" for line in lines) for name, lines in answers.items()}

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,20 +14,24 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from netinspect import snapshot
 from netinspect.errors import RefusedError
 from netinspect.model import Connection, Owner, Table
 from netinspect.parse.holders import attach_holders
 from netinspect.query import Query
+from netinspect.settings import Settings
 from netinspect.sources.bsd import SYSTEMS, Bsd
 from netinspect.sources.commands import Command
 from netinspect.sources.fallback import LIMITS
 from netinspect.sources.platforms import PLATFORM_VARIABLE, ROOT_VARIABLE
+from netinspect.sources.settings import read_settings
 from tests import bsd_sockets
 from tests.bsd_sockets import ANSWERS, CURL, INET, NGINX, NOBODYS, ROOTS, SSHD, WORKER, Inet
 from tests.program import Done, environment, run
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix: sh")
 PLATFORMS = ("freebsd12", "freebsd14", "freebsd15", "openbsd7", "netbsd10")
 TCP = tuple(Table("tcp", family) for family in ("ipv4", "ipv6"))
 UDP = tuple(Table("udp", family) for family in ("ipv4", "ipv6"))
@@ -424,6 +429,37 @@ def test_a_socket_that_several_processes_hold() -> None:
 def test_descriptors_of_other_sockets_and_of_nobody_change_nothing() -> None:
     alone = listener()
     assert attach_holders([alone], [listener((1, 3), port=54), listener()]) == [alone]
+
+
+# Settings
+
+
+FREEBSD = Settings(
+    ephemeral_range=(10000, 65535),
+    time_wait_seconds=60,
+    tcp_max_tw_buckets=12860,
+    tcp_timestamps=1,
+    tcp_fin_timeout_seconds=60,
+    unprivileged_port_start=1024,
+    bindv6only=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("root", "settings"),
+    [
+        ("freebsd12", FREEBSD),
+        ("freebsd14", replace(FREEBSD, tcp_max_tw_buckets=None)),
+        ("freebsd15", replace(FREEBSD, tcp_max_tw_buckets=None)),
+        ("openbsd7", Settings(ephemeral_range=(1024, 49151))),
+        ("netbsd10", Settings(ephemeral_range=(49152, 65535), bindv6only=True)),
+        ("nowhere", Settings()),
+    ],
+)
+def test_settings(root: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PLATFORM_VARIABLE, root if root in PLATFORMS else "freebsd15")
+    monkeypatch.setenv(ROOT_VARIABLE, str(ROOTS / root))
+    assert read_settings() == settings
 
 
 # Windows

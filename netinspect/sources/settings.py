@@ -32,6 +32,10 @@ def read_settings(root: str = "/proc") -> Settings:
         from netinspect.sources.sysctl import read_macos_settings
 
         return read_macos_settings()
+    if (system := platform().rstrip("0123456789.")) in ("freebsd", "openbsd", "netbsd"):
+        from netinspect.sources.bsd_settings import read_bsd_settings
+
+        return read_bsd_settings(system)
     return _read_linux(root) if platform() == "linux" else Settings()
 
 
