@@ -451,7 +451,10 @@ FREEBSD = Settings(
         ("freebsd12", FREEBSD),
         ("freebsd14", replace(FREEBSD, tcp_max_tw_buckets=None)),
         ("freebsd15", replace(FREEBSD, tcp_max_tw_buckets=None)),
-        ("openbsd7", Settings(ephemeral_range=(1024, 49151))),
+        (
+            "openbsd7",
+            Settings(ephemeral_range=(1024, 49151), is_port_taken_everywhere=True),
+        ),
         ("netbsd10", Settings(ephemeral_range=(49152, 65535), bindv6only=True)),
         ("nowhere", Settings()),
     ],

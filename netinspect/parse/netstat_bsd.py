@@ -29,7 +29,9 @@ from netinspect.parse.netstat_unix import UNIX_ROW, UnixRows, unix_listener, uni
 ICMP, IGMP, ICMPV6, PIM = 1, 2, 58, 103
 # Proto Recv-Q Send-Q Local Address          Foreign Address        (state)
 # Tcpcb            Proto Recv-Q ...   (-A: PCB on OpenBSD and NetBSD)
-HEADER = re.compile(r"(?:(?:Tcpcb|PCB) +)?Proto +(?P<numbers>.*?) +Local Address(?P<behind>.*)")
+HEADER = re.compile(
+    r"(?:(?:Tcpcb|PCB) +)?Proto +(?P<numbers>\S.*?) {1,9}Local Address(?P<behind>.*)"
+)
 UNIX_HEADER = re.compile(r"Address +Type +Recv-Q ")
 WIDE_CELL = 45
 STATE_WORDS = {"(state)", "State", "TCP-State"}

@@ -50,11 +50,6 @@ TAIL = re.compile(
 )
 # Sockets that the record does not know, and further addresses of those
 LEFT_OUT = re.compile(r"(?:sctp|div)\w*$|\?\?$|\d+/")
-# /var/run/log <- [700 3],[701 4]      -> /var/run/log      (not connected)
-UNIX_ENDS = re.compile(
-    r"(?P<local>.*?)(?:(?:^| +)-> (?P<remote>.*?))?(?: *<- (?:\[\d+ \d+\],?)*)? *(?:\?\? *)*$",
-    re.ASCII | re.DOTALL,
-)
 # -                     /var/run/log       NetBSD: 21 characters and a blank before the peer
 NETBSD_UNIX_ENDS = re.compile(r"(?P<local>(?!-> ).{21,}?) (?P<remote>-|/.*)$", re.DOTALL)
 NO_NAME = ("", "-", "?", "??", "(not connected)")
@@ -66,11 +61,13 @@ class Layout(NamedTuple):
     :param command: where the command begins, when the user's name is no longer.
     :param local: of FreeBSD 15 where the local address begins; None for the others.
     :param foreign: of FreeBSD 15 where the foreign address begins.
+    :param end: of FreeBSD 15 where what stands behind it begins; None: nothing does.
     """
 
     command: int = COMMAND_COLUMN
     local: int | None = None
     foreign: int = 0
+    end: int | None = None
 
     @property
     def may_cut(self) -> bool:
@@ -106,7 +103,10 @@ def _layout(header: re.Match[str], line: str) -> Layout:
     command = header.start("command")
     if ON_THE_LEFT in line:
         return Layout(command)
-    return Layout(command, line.index("LOCAL ADDRESS"), line.index("FOREIGN ADDRESS"))
+    foreign = line.index("FOREIGN ADDRESS")
+    behind = line[header.end() :].lstrip()
+    end = line.index(behind, header.end()) if behind else None
+    return Layout(command, line.index("LOCAL ADDRESS"), foreign, end)
 
 
 def _socket(line: str, layout: Layout, faults: Faults) -> Connection | None:
@@ -202,20 +202,26 @@ def _unix_socket(
 def _unix_ends(line: str, tail: re.Match[str], layout: Layout) -> tuple[str | None, str | None]:
     """The name of the socket, and that of its peer; "" when the peer has none."""
     rest = tail["rest"] or ""
+    remote: str | None
     if layout.local is not None:
         local = line[layout.local : layout.foreign - 1].rstrip(" ")
-        ends = UNIX_ENDS.match(line[layout.foreign :])
-        remote = ends["remote"] if ends else None
+        remote = _split_arrow(line[layout.foreign : layout.end])[1]
     elif netbsd := NETBSD_UNIX_ENDS.match(rest):
         local = netbsd["local"].rstrip(" ")
         remote = None if netbsd["remote"] == "-" else netbsd["remote"]
     else:
-        ends = UNIX_ENDS.match(rest)
-        local, remote = (ends["local"], ends["remote"]) if ends else (rest, None)
+        local, remote = _split_arrow(rest)
     name = None if local in NO_NAME else captured_name(local)
     if remote in NO_NAME:
         remote = ""
     return name, None if remote is None else captured_name(remote)
+
+
+def _split_arrow(text: str) -> tuple[str, str | None]:
+    """`/run/x -> /var/run/log`, `-> ??`, `/var/run/log <- [700 3],[701 4]`, `(not connected)`."""
+    text = text.rstrip(" ").partition("<- [")[0].rstrip(" ")
+    local, arrow, remote = f" {text}".partition(" -> ")
+    return local[1:], remote if arrow else None
 
 
 def _unconnected_state(socket_type: SocketType, local: str | None) -> State:

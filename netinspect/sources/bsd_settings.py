@@ -24,6 +24,9 @@ NAMES = (MSL, FIN_WAIT, MOST_TIME_WAIT, TIMESTAMPS, RESERVED_HIGH, V6ONLY)
 def read_bsd_settings(system: str) -> Settings:
     """What sysctl tells, None for what it does not; see tcp(4), ip(4) and ip6(4).
 
+    OpenBSD gives a port in TIME_WAIT to no other connection, wherever that goes: it looks for ports
+    by number alone (in_pcbpickport, netinet/in_pcb.c).
+
     :param system: freebsd, openbsd or netbsd.
     """
     first, last = EPHEMERAL[system]
@@ -32,7 +35,7 @@ def read_bsd_settings(system: str) -> Settings:
     reserved_high = found.number(RESERVED_HIGH)
     v6only = found.number(V6ONLY)
     return Settings(
-        # OpenBSD and FreeBSD take either end for the higher one.
+        # The kernels take either end for the higher one.
         ephemeral_range=None if low is None or high is None else (min(low, high), max(low, high)),
         time_wait_seconds=_seconds(found, MSL, times=2),
         tcp_max_tw_buckets=found.number(MOST_TIME_WAIT),
@@ -40,6 +43,7 @@ def read_bsd_settings(system: str) -> Settings:
         tcp_fin_timeout_seconds=_seconds(found, FIN_WAIT),
         unprivileged_port_start=None if reserved_high is None else reserved_high + 1,
         bindv6only=None if v6only is None else bool(v6only),
+        is_port_taken_everywhere=system == "openbsd",
     )
 
 
