@@ -426,6 +426,16 @@ In other network namespaces, which is in nobody's way here:
 """
 
 
+def test_what_the_owner_runs() -> None:
+    java = Owner(12, "java", 6, command_line=("/usr/bin/java", "-Xmx1g", "-jar", "/srv/shop.jar"))
+    same = Owner(13, "nginx", 6, command_line=("/usr/sbin/nginx", "-g"))
+    text = rendered(document(of(on_port(owners=(java,)), on_port(cookie=2, owners=(same,)))))
+    assert text.splitlines()[3:5] == [
+        "  LISTEN  0.0.0.0:8080  java (pid 12, user www-data)   java -jar shop.jar",
+        "  LISTEN  0.0.0.0:8080  nginx (pid 13, user www-data)",
+    ]
+
+
 def test_several_ports_have_a_line_each() -> None:
     found = document(of(on_port()), of(port=8081))
     assert rendered(found) == (

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from netinspect.diagnose.bind import SOCKET_OPTIONS
 from netinspect.diagnose.port_record import Attempt, Holder, Neighbour, Place, PortAnswer, Ports
 from netinspect.diagnose.port_words import endpoint, owner_text, remote, seconds
+from netinspect.render.command import short_command
 from netinspect.render.document import render_document
 from netinspect.render.escape import display_width, escape_cell
 
@@ -88,9 +89,17 @@ def _holder_rows(holders: Sequence[Holder], port: int) -> list[list[str]]:
             escape_cell(endpoint(holder, port)),
             _others(holder),
             escape_cell(owner_text(holder)),
+            escape_cell(_command(holder)),
         ]
         for holder in holders
     ]
+
+
+def _command(holder: Holder) -> str:
+    """What the first owner runs, where that says more than its name."""
+    line = holder.owners[0].command_line if holder.owners else None
+    command = short_command(line) if line else ""
+    return "" if holder.owners and command == holder.owners[0].process else command
 
 
 def _others(holder: Holder) -> str:
