@@ -39,7 +39,12 @@ TITLES: dict[Shown, str] = {
 UNIX_STATES: dict[State, str] = {"LISTEN": "LISTENING", "ESTABLISHED": "CONNECTED"}
 # The numbers of include/net/tcp_states.h: of raw sockets netstat knows no names.
 RAW_STATES: dict[State, str] = {"ESTABLISHED": "1", "UNCONN": "7"}
-TIMERS = {"retransmit": "on", "keepalive": "keepalive", "time_wait": "timewait"}
+TIMERS = {
+    "retransmit": "on",
+    "keepalive": "keepalive",
+    "time_wait": "timewait",
+    "zero_window": "probe",
+}
 ADDRESS_WIDTH = 22
 PROGRAM_WIDTH = 19
 MAPPED = "::ffff:"
@@ -197,6 +202,6 @@ def _timer(timer: Timer | None) -> str:
     """Seconds, retransmissions, and probes that nobody answered."""
     if timer is None:
         return "off (0.00/0/0)"
-    name = TIMERS.get(timer.kind, "unkn-4")
+    name = TIMERS[timer.kind]
     counts = (timer.retransmits, 0) if timer.kind == "retransmit" else (0, timer.retransmits)
     return f"{name} ({timer.expires_ms / 1000:.2f}/{counts[0]}/{counts[1]})"
