@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from netinspect.api import Listing
@@ -76,14 +76,19 @@ def ask(wanted: Wanted) -> Ports:
         for connection in connections:
             sockets[connection.protocol, connection.local_port].append(connection)
     binder = _binder(listing)
-    neighbours = _neighbours(wanted, protocols)
+    namespaces = _namespaces(wanted)
+    neighbours = _neighbours(namespaces[:MOST_NAMESPACES], wanted, protocols)
     answers = tuple(
         _answer(question, sockets[protocol, port], binder, wanted, neighbours[protocol, port])
         for protocol in protocols
         for port in wanted.ports
         for question in [_question(port, protocol, wanted, binder)]
     )
-    notes = (*_notes(listing, wanted, protocols), *differences(answers))
+    notes = (
+        *_notes(listing, wanted, protocols),
+        *differences(answers),
+        *_unread(namespaces[MOST_NAMESPACES:]),
+    )
     envelope = listing.envelope
     return Ports(
         host=envelope.host,
@@ -202,19 +207,29 @@ def _notes(listing: Listing, wanted: Wanted, protocols: Iterable[Protocol]) -> I
         yield Note("bound_unseen", None, message)
 
 
+def _namespaces(wanted: Wanted) -> list[Namespace]:
+    """The other network namespaces, where this can be asked."""
+    is_here = sys.platform == "linux" and wanted.captures is None
+    return other_namespaces() if is_here and wanted.source in ("auto", "sock_diag") else []
+
+
+def _unread(namespaces: Sequence[Namespace]) -> Iterator[Note]:
+    if namespaces:
+        message = f"{len(namespaces)} more network namespaces were not looked into"
+        yield Note("namespaces_skipped", len(namespaces), message)
+
+
 def _neighbours(
-    wanted: Wanted, protocols: Iterable[Protocol]
+    namespaces: Iterable[Namespace], wanted: Wanted, protocols: Iterable[Protocol]
 ) -> dict[tuple[Protocol, int | None], list[Neighbour]]:
     """Who listens on these ports in other network namespaces, as far as we may look there."""
     found: dict[tuple[Protocol, int | None], list[Neighbour]] = defaultdict(list)
-    if sys.platform != "linux" or wanted.captures or wanted.source not in ("auto", "sock_diag"):
-        return found
     query = Query(
         tables=tuple(Table(p, f) for p in protocols for f in ("ipv4", "ipv6")),
         states=frozenset(LISTENERS[protocol] for protocol in protocols),
         condition=any_of(PortRange("local", low, high) for low, high in wanted.ranges),
     )
-    for namespace in other_namespaces()[:MOST_NAMESPACES]:
+    for namespace in namespaces:
         for connection in _with_owners(_sockets_inside(namespace, query)):
             neighbour = Neighbour(namespace.inode, connection.local_address, connection.owners)
             found[connection.protocol, connection.local_port].append(neighbour)
