@@ -133,7 +133,8 @@ def _source_options(section: str) -> tuple[Callable[[Function], Function], ...]:
             "--source",
             default="auto",
             metavar="SOURCE",
-            help="Read the sockets from here and nowhere else: sock_diag, proc, macos, psutil.",
+            help="Read the sockets from here and nowhere else: sock_diag, proc, macos, freebsd, "
+            "openbsd, netbsd, psutil.",
             shell_complete=complete_words(_source_words),
         ),
         option(
