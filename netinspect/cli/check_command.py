@@ -119,7 +119,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     \b
     Examples:
       netinspect check -s time-wait --warn 10000 --crit 25000
-      netinspect check -s time-wait --per remote_address,remote_port -w 14000 -c 22000
+      netinspect check -s time-wait --per remote -w 14000 -c 22000
       netinspect check -l --lport 443 --crit 1:           is anything listening?
       netinspect check -l --lport 8080 --metric queue -w 50 -c 100
       netinspect check --metric port-percent -w 50 -c 80

@@ -97,7 +97,7 @@ def command(name: str | None, **options: Any) -> int:
       netinspect lab
       netinspect lab time-wait
       netinspect lab time-wait --mode drained
-      netinspect lab time-wait --mode small-pool --requests 2000 --rate 100 --hold 60
+      netinspect lab time-wait --mode small-pool --requests 2000 --rate 100
       netinspect lab states
       netinspect lab port-exhaustion --requests 40 --hold 60
       netinspect lab accept-queue --json

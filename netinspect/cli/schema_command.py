@@ -29,7 +29,7 @@ def command(name: str) -> int:
     """Print the JSON Schema (2020-12) of a command's --json output.
 
     A line of NDJSON is what the schema calls Connection in `list`, Count in `summary`, Group in
-    `summary --by`, PortAnswer in `port` and Destination in `time-wait`.
+    `summary --by`, PortAnswer in `port`, Destination in `time-wait` and Finding in `diagnose`.
     """
     if name in TAUGHT:
         write(_schema_of_teaching(name))
