@@ -25,6 +25,7 @@ from netinspect.diagnose.time_wait_record import Destination, LikelyOwner, Sampl
 from netinspect.ends import End, Ends, LocalPorts, end_of_connection, plain
 from netinspect.filters.selection import Selection, select
 from netinspect.model import Connection, Note, Owner, State
+from netinspect.owners import find_owners
 from netinspect.query import TRUE
 from netinspect.settings import Settings
 from netinspect.sources.capture import Captures
@@ -110,18 +111,33 @@ def _look(wanted: Wanted, settings: Settings, rate_seconds: int = RATE_SECONDS) 
             ends.add(connections)
     else:
         count_ends(listing.batches(), ends)
+    if not _is_all(listing) and not wanted.captures:
+        ends.held_ports |= _ports_in(wanted, "bound")
     return Look(listing, ends, picture(ends, settings, rate_seconds))
+
+
+def _is_all(listing: Listing) -> bool:
+    """Whether every TCP socket is counted."""
+    selection = listing.selection
+    is_whole = len(selection.tables) == TCP_TABLES and selection.query().condition == TRUE
+    return is_whole and not listing.has_test
 
 
 def _listened_ports(wanted: Wanted) -> set[int]:
     """The ports of all listeners, whatever the selection leaves out."""
-    if wanted.captures:
-        records: Iterable[Connection] = wanted.captures.listeners()
-    else:
-        everything = select(protocols=["tcp"], states=["listen"])
-        listing = Listing(everything, source=wanted.source, with_owners=False)
-        records = (c for connections in listing for c in connections)
-    return {c.local_port for c in records if c.state == "LISTEN" and c.local_port is not None}
+    if wanted.captures is None:
+        return _ports_in(wanted, "listen")
+    return {
+        c.local_port
+        for c in wanted.captures.listeners()
+        if c.state == "LISTEN" and c.local_port is not None
+    }
+
+
+def _ports_in(wanted: Wanted, state: str) -> set[int]:
+    everything = select(protocols=["tcp"], states=[state])
+    listing = Listing(everything, source=wanted.source, with_owners=False)
+    return {c.local_port for sockets in listing for c in sockets if c.local_port is not None}
 
 
 def _begin(wanted: Wanted, settings: Settings) -> Moment:
@@ -197,9 +213,7 @@ def _document(
 
 def _rate(look: Look, sample: Sample | None) -> float | None:
     """By the counter, if it counts nothing that was not asked for."""
-    selection = look.listing.selection
-    is_all = len(selection.tables) == TCP_TABLES and selection.query().condition == TRUE
-    if sample and sample.time_wait_entered is not None and is_all and not look.listing.has_test:
+    if sample and sample.time_wait_entered is not None and _is_all(look.listing):
         return round(sample.time_wait_entered / sample.seconds, 1)
     return look.picture.created_per_second
 
@@ -232,23 +246,37 @@ def _with_owners(wanted: Wanted, look: Look) -> tuple[tuple[Destination, ...], l
     destinations = look.picture.destinations
     if not wanted.has_owners:
         return destinations, []
-    owners = {end: _first(found.values()) for end, found in look.ends.owners.items() if found}
+    holders = {end: _first(found.values()) for end, found in look.ends.owners.items() if found}
     notes: list[Note] = []
     if not wanted.captures:
-        worst = destinations[:MOST_WITH_OWNERS]
-        for selection in _companions(worst):
-            listing = Listing(selection, source=wanted.source, with_owners=True)
-            for connections in listing:
-                for connection in connections:
-                    for end in _ends_of(connection, worst, look.ends):
-                        known = owners.get(end, ())
-                        owners[end] = _first([*known, *connection.owners])
-            notes += [note for note in listing.notes if note.code == "owners_hidden"]
+        companions, notes = _owned(wanted, look, destinations[:MOST_WITH_OWNERS])
+        for end, connection in companions:
+            holders[end] = _first([*holders.get(end, ()), *connection.owners])
     likely = {
         end: [LikelyOwner(owner.pid, owner.process) for owner in found]
-        for end, found in owners.items()
+        for end, found in holders.items()
     }
     return with_owners(destinations, likely), notes
+
+
+def _owned(
+    wanted: Wanted, look: Look, destinations: tuple[Destination, ...]
+) -> tuple[list[tuple[End, Connection]], list[Note]]:
+    """What else leads to these destinations, with its owners; they are looked for once."""
+    found: list[tuple[End, Connection]] = []
+    is_searched = False
+    for selection in _companions(destinations):
+        listing = Listing(selection, source=wanted.source, with_owners=True)
+        is_searched |= listing.looks_for_owners
+        records = (c for batch in listing.batches() for c in batch.records())
+        found += [(end, c) for c in records for end in _ends_of(c, destinations, look.ends)]
+    inodes = {c.inode for _, c in found if c.inode}
+    if not is_searched or not inodes:
+        return found, []
+    owners = find_owners(inodes)
+    attached = owners.attach(connection for _, connection in found)
+    note = owners.note()
+    return list(zip((end for end, _ in found), attached, strict=True)), [note] if note else []
 
 
 def _first(owners: Iterable[Owner]) -> tuple[Owner, ...]:
@@ -279,10 +307,11 @@ def _companions(destinations: Iterable[Destination]) -> Iterator[Selection]:
 def _ends_of(
     connection: Connection, destinations: Iterable[Destination], ends: Ends
 ) -> Iterator[End]:
-    """The ends among these that a socket with an owner belongs to."""
+    """Those of the destinations that a socket belongs to, other than one in TIME_WAIT."""
     if connection.state != "LISTEN":
         end = end_of_connection(connection, ends.ports)
-        if end is not None:
+        is_wanted = connection.state != "TIME_WAIT" and any(end_of(d) == end for d in destinations)
+        if end is not None and is_wanted:
             yield end
         return
     address = plain(connection.local_address or "")

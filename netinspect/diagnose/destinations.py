@@ -169,8 +169,9 @@ def _is_loopback(address: str | None) -> bool:
     return address is not None and (address == "::1" or address.startswith("127."))
 
 
-def _delay_seconds(settings: Settings) -> float:
-    return (settings.tcp_tw_reuse_delay_ms or REUSE_DELAY_MS) / 1000
+def _delay_seconds(settings: Settings) -> int:
+    """In whole seconds, as ages are."""
+    return (settings.tcp_tw_reuse_delay_ms or REUSE_DELAY_MS) // 1000
 
 
 def _reusable(end: End, tally: EndTally, settings: Settings) -> int:
