@@ -294,8 +294,9 @@ def test_where_bind_says_something_else() -> None:
         Note(
             "prediction_differs",
             2,
-            "tcp port 8080: what bind() said of ::, 0.0.0.0 does not follow from the sockets that "
-            "were read; they may have changed in between, or there is one that no table shows",
+            "tcp port 8080: what bind() said of ::, 0.0.0.0 does not follow from the sockets and "
+            "addresses that were read; they may have changed in between, or something decides "
+            "that is not shown there (a socket, a route, ip_nonlocal_bind)",
         )
     ]
 

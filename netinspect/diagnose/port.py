@@ -118,8 +118,9 @@ def differences(answers: Iterable[PortAnswer]) -> list[Note]:
         if places:
             message = (
                 f"{found.protocol} port {found.port}: what bind() said of {', '.join(places)} does "
-                "not follow from the sockets that were read; they may have changed in between, or "
-                "there is one that no table shows"
+                "not follow from the sockets and addresses that were read; they may have changed "
+                "in between, or something decides that is not shown there (a socket, a route, "
+                "ip_nonlocal_bind)"
             )
             notes.append(Note("prediction_differs", len(places), message))
     return notes
