@@ -228,6 +228,25 @@ def test_what_an_earlier_listener_has_left() -> None:
     )
 
 
+def test_leftovers_on_a_port_for_the_privileged() -> None:
+    """That SO_REUSEADDR is refused as well says nothing of the socket before."""
+    refused = Outcome(works=False, error="EACCES")
+    found = of(
+        time_wait(9, local_port=80),
+        port=80,
+        asked=(ANY4,),
+        tried={(ANY4, "plain"): refused, (ANY4, "reuse_address"): refused},
+    )
+    assert found.cause == "leftover"
+    assert found.advice[:2] == (
+        "Wait 9 s: TIME_WAIT goes by itself.",
+        (
+            "Set SO_REUSEADDR on the new listening socket, before bind(): it works at once if the "
+            "one before had it too, which no table tells."
+        ),
+    )
+
+
 def test_connections_that_no_process_holds() -> None:
     found = of(connected("LAST_ACK", owners=(), owner_status="none", uid=None, user=None))
     assert found.answer == (

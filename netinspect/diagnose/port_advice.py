@@ -28,7 +28,7 @@ def _listener(told: Told) -> Iterator[str]:
     listeners = told.in_the_way("listener", "accepted")
     yield from _stops(told, listeners)
     yield from _elsewhere(told)
-    if told.works_with("reuse_address") is False:
+    if told.is_in_use_with("reuse_address"):
         yield "SO_REUSEADDR does not help: no two sockets listen on one address with it."
     if told.works_with("reuse_port"):
         yield (
@@ -61,23 +61,22 @@ def _bound(told: Told) -> Iterator[str]:
 
 def _leftover(told: Told) -> Iterator[str]:
     holders = told.in_the_way("leftover")
-    has_option = told.works_with("reuse_address")
-    if has_option:
+    if told.works_with("reuse_address"):
         yield (
             "Set SO_REUSEADDR on the new listening socket, before bind(): the one before had it, "
             f"so it works now ({SETTERS})."
         )
         return
     yield from _waits(told, holders)
-    if has_option is None:
-        yield (
-            "Set SO_REUSEADDR on the new listening socket, before bind(): it works at once if the "
-            "one before had it too, which no table tells."
-        )
-    else:
+    if told.is_in_use_with("reuse_address"):
         yield (
             "SO_REUSEADDR does not help this time, because the listener before did not have it: "
             f"both need it. Set it from now on, before bind(), on every listener ({SETTERS})."
+        )
+    else:
+        yield (
+            "Set SO_REUSEADDR on the new listening socket, before bind(): it works at once if the "
+            "one before had it too, which no table tells."
         )
     yield from _elsewhere(told)
 
@@ -96,12 +95,15 @@ def _waits(told: Told, holders: list[Holder]) -> Iterator[str]:
 def _client(told: Told) -> Iterator[str]:
     holders = told.in_the_way("client", "connection")
     if any(holder.owners for holder in holders):
-        yield "Wait until the connection is closed."
+        yield (
+            "Wait until the connection is closed. If this end closes it first, TIME_WAIT keeps the "
+            "port after that."
+        )
     yield from _waits(told, holders)
     yield from _elsewhere(told)
     if told.works_with("reuse_address"):
         yield "SO_REUSEADDR before bind() works: the other socket has it as well."
-    elif told.works_with("reuse_address") is False:
+    elif told.is_in_use_with("reuse_address"):
         yield "SO_REUSEADDR does not help: the other socket does not have it."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from netinspect.diagnose.bind import ANY_IPV4, ANY_IPV6, Binder, BindOption
+from netinspect.diagnose.bind import ANY_IPV4, ANY_IPV6, IN_USE, Binder, BindOption
 from netinspect.diagnose.port_record import Cause, Holder, Place, Role
 from netinspect.model import Protocol
 
@@ -33,6 +33,10 @@ class Told(NamedTuple):
         """Whether all addresses that were asked for can be had with an option."""
         found = {getattr(place, option).works for place in self.asked}
         return False if False in found else None if None in found else True
+
+    def is_in_use_with(self, option: BindOption) -> bool:
+        """Whether another socket is the reason that one of them cannot be had with an option."""
+        return any(getattr(place, option).error == IN_USE for place in self.asked)
 
 
 def sentence(told: Told, *, is_free: bool | None) -> str:
