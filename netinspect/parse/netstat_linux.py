@@ -113,10 +113,8 @@ UNIX_ROW = re.compile(
     r"unix +\d+ +\[[ A-Z]*\] +(?P<type>[A-Z]+) +(?P<state>[A-Z]*) +(?P<inode>\d{1,20})"
     r"(?P<rest> .*)?"
 )
-# The program is padded to 20; where it is cut, it takes 19.
-UNIX_OWNER = re.compile(
-    r" +(?:(?P<pid>\d{1,10})/(?P<name>.{0,18}?)|(?P<nobody>-)) +(?P<path>\S.*)?"
-)
+INODE_WIDTH, OWNER_WIDTH = 8, 20  # at least; with -W a program may take more
+UNIX_OWNER = re.compile(r"(?P<pid>\d{1,10})/(?P<name>.*)|-")
 # tcp6       0      0 :::22                   :::*                    LISTEN
 GNU_ROW = re.compile(
     r"(?:tcp|udp|udpl|raw|sctp)6? +\d+ +\d+ \S+:\S+ +\S+:\S+(?: |$)|unix +\d+ +\[[ A-Z]*\] +[A-Z]+ "
@@ -317,8 +315,8 @@ class Reading:
         match = UNIX_ROW.fullmatch(line.rstrip())
         if not match:
             raise CellError(line, UNIX_ROW_SHAPE)
-        owner, path, is_told = self._unix_owner(match["rest"] or "")
         inode = match["inode"]
+        owner, path, is_told = self._unix_owner(inode, match["rest"] or "")
         return Connection(
             "unix",
             "unix",
@@ -334,15 +332,20 @@ class Reading:
             self._owner_status(owner, inode, is_told=is_told),
         )
 
-    def _unix_owner(self, rest: str) -> tuple[Owner | None, str, bool]:
+    def _unix_owner(self, inode: str, rest: str) -> tuple[Owner | None, str, bool]:
         """The process, the path, and whether the processes are told at all."""
-        match = UNIX_OWNER.fullmatch(f"{rest} ") if self._has_owners else None
+        start = max(INODE_WIDTH - len(inode), 0) + 1
+        cell, path = rest[start : start + OWNER_WIDTH], rest[start + OWNER_WIDTH :]
+        if path and not path.startswith(" "):
+            more, _, path = path.partition(" ")
+            cell += more
+        match = UNIX_OWNER.fullmatch(cell.rstrip()) if self._has_owners else None
         if match is None:
             return None, rest.strip(), False
-        path = (match["path"] or "").rstrip()
-        if not match["pid"]:
-            return None, path, True
-        return Owner(int(match["pid"]), captured_name(match["name"]), None), path, True
+        owner = None
+        if match["pid"]:
+            owner = Owner(int(match["pid"]), captured_name(match["name"]), None)
+        return owner, path.removeprefix(" "), True
 
 
 def _datagram_state(behind: str, *, is_raw: bool) -> tuple[State, str]:
