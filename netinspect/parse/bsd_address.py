@@ -66,8 +66,28 @@ class Endpoint(NamedTuple):
         return self.port == 0 and self.address in WILDCARDS.values()
 
 
+class Host(NamedTuple):
+    """The address of an endpoint, and what is not as it should be of it."""
+
+    address: str
+    remark: Remark | None
+
+
+class Ports(dict[str, "int | None"]):
+    """Ports by their text; None for the name of a service."""
+
+    def __missing__(self, text: str) -> int | None:
+        port = parse_port(text)
+        if port is not None:
+            self[text] = port
+        return port
+
+
+PORTS = Ports()
+
+
 class Endpoints(dict[str, Endpoint]):
-    """Endpoints of one family by their text, each read once.
+    """Endpoints of one family by their text, each read once; so are their hosts and ports.
 
     A text that is none raises `CellError`.
 
@@ -82,26 +102,34 @@ class Endpoints(dict[str, Endpoint]):
         self._family: Literal["ipv4", "ipv6"] = family
         self._is_wide = is_wide
         self._separator = separator
+        self._hosts: dict[str, Host] = {}
 
     def __missing__(self, text: str) -> Endpoint:
         host, separator, port = text.rpartition(self._separator)
         if not separator:
             raise CellError(text, f"an address and a port such as 127.0.0.1{self._separator}25")
-        endpoint = self._endpoint(host, port)
+        address, remark = self._hosts.get(host) or self._host(host)
+        number = PORTS[port]
+        if number is None and remark is None:
+            remark = "names_not_numeric"
         if len(self) >= MOST_REMEMBERED:
             self.clear()
-        self[text] = endpoint
+        endpoint = self[text] = Endpoint(address, number, remark)
         return endpoint
 
-    def _endpoint(self, host: str, port: str) -> Endpoint:
-        number = parse_port(port)
-        address = self._address(host)
-        if self._is_cut(host, address):
-            return Endpoint(address or host, number, "truncated_address")
-        if address is None and not HOST_NAME.fullmatch(host):
-            raise CellError(host, "an address such as 127.0.0.1 or ::1")
-        is_name = address is None or number is None
-        return Endpoint(address or host, number, "names_not_numeric" if is_name else None)
+    def _host(self, text: str) -> Host:
+        address = self._address(text)
+        remark: Remark | None = None
+        if self._is_cut(text, address):
+            remark = "truncated_address"
+        elif address is None:
+            if not HOST_NAME.fullmatch(text):
+                raise CellError(text, "an address such as 127.0.0.1 or ::1")
+            remark = "names_not_numeric"
+        if len(self._hosts) >= MOST_REMEMBERED:
+            self._hosts.clear()
+        host = self._hosts[text] = Host(address or text, remark)
+        return host
 
     def _address(self, host: str) -> str | None:
         """The address in its canonical form; None for what is no address of this family."""

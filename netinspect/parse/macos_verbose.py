@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from netinspect.errors import CellError
 from netinspect.model import Owner
+from netinspect.parse.address import MOST_REMEMBERED
 from netinspect.parse.captured import captured_name
 from netinspect.parse.captured_socket import NOBODY_TOLD, Holder
 from netinspect.parse.cells import Numbers
@@ -28,6 +29,8 @@ from netinspect.parse.cells import Numbers
 TAIL = (
     r" [0-9a-f]{5,8} ([0-9a-f]{8}) [0-9a-f]{16} [0-9a-f]{8} [0-9a-f]{8} +-?\d+ +-?\d+ [0-9a-f]{6}"
 )
+TAIL_ALONE = re.compile(rf"{TAIL}$", re.ASCII)
+USUAL_TAIL = 71  # its length, where no number is wider than its column
 SINCE_13 = re.compile(rf"(.*){TAIL}", re.ASCII | re.DOTALL)
 # rxbytes txbytes rhiwat shiwat process:pid; with -vv bytes are bytes/packets, and eprocess:epid
 # stands behind. The name may hold blanks and colons, and end in a blank; it is `:340` for a process
@@ -64,6 +67,9 @@ def read_columns(text: str) -> Verbose:
     """
     if not text:
         return NOTHING
+    start = max(len(text) - USUAL_TAIL, 0)
+    if tail := TAIL_ALONE.match(text, start):  # most rows: no need to look for the tail
+        return Verbose(_holder(text[:start]), int(tail[1], 16))
     if tail := SINCE_13.fullmatch(text):
         return Verbose(_holder(tail[1]), int(tail[2], 16))
     if tail := UNTIL_12.fullmatch(text):
@@ -78,8 +84,7 @@ def _holder(before: str) -> Holder:
         owner = SINCE_26.fullmatch(before) or SINCE_26_TWICE.fullmatch(before)
         if owner is None:
             raise CellError(before.strip(" "), "rxbytes txbytes rhiwat shiwat process:pid")
-        name = owner[1].lstrip(" ")
-        return _known(int(owner[2]), captured_name(name) if name else None)
+        return HOLDERS[owner[1].lstrip(" "), owner[2]]
     return NOBODY_TOLD if _is_ownerless(before) else _holder_of(_numbers(before))
 
 
@@ -96,7 +101,7 @@ def _holder_of(numbers: list[str]) -> Holder:
     """The holder from the numbers that end in pid and epid."""
     if len(numbers) not in (4, 6, 7):  # rhiwat shiwat; rxbytes txbytes before; rxdrops between
         raise CellError(" ".join(numbers), "rhiwat shiwat pid epid")
-    return _known(PIDS[numbers[-2]], None)
+    return HOLDERS["", str(PIDS[numbers[-2]])]
 
 
 def _numbers(text: str) -> list[str]:
@@ -107,5 +112,16 @@ def _numbers(text: str) -> list[str]:
     return numbers
 
 
-def _known(pid: int, name: str | None) -> Holder:
-    return Holder(Owner(pid, name, None), "known")
+class Holders(dict[tuple[str, str], Holder]):
+    """The holder of a name, empty for none, and the digits of a pid, each made once."""
+
+    def __missing__(self, told: tuple[str, str]) -> Holder:
+        name, pid = told
+        if len(self) >= MOST_REMEMBERED:
+            self.clear()
+        owner = Owner(int(pid), captured_name(name) if name else None, None)
+        holder = self[told] = Holder(owner, "known")
+        return holder
+
+
+HOLDERS = Holders()

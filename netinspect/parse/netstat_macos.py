@@ -125,25 +125,25 @@ class Netstat:
         state: State | None = None
         if kind.protocol == "tcp":
             word, _, rest = rest.partition(" ")
-            state = _state(word)
-        local, remote = self._endpoints(line, fields[3], fields[4], kind)
+            state = TCP_STATES.get(word) or _state(word)
+        ends = self._ends[kind.family]
+        local, remote = ends[fields[3]], ends[fields[4]]
+        if local.remark or remote.remark or CUT_CELL in (len(fields[3]), len(fields[4])):
+            local, remote = self._doubtful(line, fields[3], fields[4], (local, remote))
         queues = Queues(NUMBERS[fields[1]], NUMBERS[fields[2]])
         if state == "LISTEN":  # the bytes are always 0
             queues = self._queues.of(fields[3])
         holder = read_columns(rest).holder
         return inet_socket(kind, state, local, remote, queues, holder)
 
-    def _endpoints(
-        self, line: str, local: str, remote: str, kind: Kind
+    def _doubtful(
+        self, line: str, local: str, remote: str, found: tuple[Endpoint, Endpoint]
     ) -> tuple[Endpoint, Endpoint]:
-        ends = self._ends[kind.family]
-        found = ends[local], ends[remote]
-        width = WIDE_CELL
-        if "truncated_address" in (found[0].remark, found[1].remark):
-            width = _cell_width(line, local, remote)
-            if width >= WIDE_CELL:
-                found = self._wide_ends[local], self._wide_ends[remote]
-        if CUT_CELL in (len(local), len(remote)) and _cell_width(line, local, remote) == CUT_CELL:
+        """The endpoints of which something may be cut, as the width of their cells tells."""
+        width = _cell_width(line, local, remote)
+        if width >= WIDE_CELL and "truncated_address" in (found[0].remark, found[1].remark):
+            found = self._wide_ends[local], self._wide_ends[remote]
+        if width == CUT_CELL:
             found = _without_cut_port(local, found[0]), _without_cut_port(remote, found[1])
         for end in found:
             if end.remark is not None:
