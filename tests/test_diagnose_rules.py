@@ -131,7 +131,12 @@ class TestCloseWait:
         assert len(faults(self.CODE, scene([*ours, *theirs]))) == 2
 
     def test_never_accepted_ones_are_not_the_programs(self) -> None:
-        assert faults(self.CODE, scene(many(9, state="CLOSE_WAIT", tcp_info=OLD, inode=None))) == []
+        assert (
+            faults(
+                self.CODE, scene(many(9, state="CLOSE_WAIT", tcp_info=OLD, inode=None, owners=()))
+            )
+            == []
+        )
 
 
 def test_fin_wait2() -> None:
@@ -141,18 +146,20 @@ def test_fin_wait2() -> None:
     assert faults("fin_wait2_leak", scene(many(9, state="FIN_WAIT2", tcp_info=OLD))) == []
     timed = many(10, state="FIN_WAIT2", tcp_info=OLD, timer=Timer("keepalive", 500, 0))
     assert faults("fin_wait2_leak", scene(timed)) == []
-    assert faults("fin_wait2_leak", scene(many(10, state="FIN_WAIT2", inode=None))) == []
+    assert faults("fin_wait2_leak", scene(many(10, state="FIN_WAIT2", inode=None, owners=()))) == []
 
 
 def test_orphans() -> None:
-    stuck = many(10, state="FIN_WAIT1", inode=None, pid=None)
+    stuck = many(10, state="FIN_WAIT1", inode=None, pid=None, owners=())
     (fault,) = faults("orphans", scene(stuck))
     assert fault.evidence == (
         "120 bytes wait for peers that do not take them",
         "10 of them to 10.0.0.2",
     )
     assert faults("orphans", scene(stuck[1:])) == []
-    assert faults("orphans", scene(many(10, state="FIN_WAIT1", inode=None, send_q=0))) == []
+    assert (
+        faults("orphans", scene(many(10, state="FIN_WAIT1", inode=None, owners=(), send_q=0))) == []
+    )
 
 
 @pytest.mark.parametrize(("count", "severity"), [(24, None), (25, "warning"), (50, "critical")])
@@ -179,7 +186,7 @@ class TestSynFlood:
     LISTENER = replace(PLAIN, state="LISTEN", local_port=80, recv_q=0, send_q=128, cookie=1)
 
     def half_open(self, count: int) -> list[Connection]:
-        return many(count, state="SYN_RECV", local_port=80, inode=None, pid=None)
+        return many(count, state="SYN_RECV", local_port=80, inode=None, pid=None, owners=())
 
     def test_as_many_as_have_room(self) -> None:
         (fault,) = faults(self.CODE, scene([self.LISTENER, *self.half_open(128)]))
@@ -243,7 +250,7 @@ class TestQueues:
 
     def test_never_accepted(self) -> None:
         listener = self.listener(1, 128, local_port=80, cookie=500)
-        waiting = replace(PLAIN, local_port=80, inode=None, pid=None, tcp_info=OLD)
+        waiting = replace(PLAIN, local_port=80, inode=None, owners=(), pid=None, tcp_info=OLD)
         (fault,) = faults("never_accepted", scene([listener, waiting]))
         assert fault.title == ("nginx (pid 321) does not accept 1 connection on 10.0.0.1:80")
         assert fault.sockets == (listener, waiting)
@@ -304,7 +311,7 @@ class TestFlow:
         for other in (
             replace(seen, recv_q=4095),
             replace(seen, tcp_info=YOUNG),
-            replace(seen, inode=None),
+            replace(seen, inode=None, owners=()),
         ):
             assert faults("receive_queue_not_read", scene([other])) == []
         assert faults("receive_queue_not_read", scene([seen], [replace(seen, recv_q=9)])) == []
@@ -322,7 +329,7 @@ class TestFlow:
             replace(lossy, timer=Timer("retransmit", 900, 1)),
             replace(lossy, timer=Timer("keepalive", 900, 2)),
             replace(lossy, state="SYN_SENT"),
-            replace(lossy, inode=None),
+            replace(lossy, inode=None, owners=()),
         ):
             assert faults("retransmits", scene([other])) == []
 

@@ -37,8 +37,13 @@ def is_telling(connection: Connection) -> bool:
         or connection.drops
         or connection.exposure
         or (connection.timer and connection.timer.retransmits)
-        or (connection.state == "ESTABLISHED" and connection.inode is None)
+        or (connection.state == "ESTABLISHED" and is_unheld(connection))
     )
+
+
+def is_unheld(connection: Connection) -> bool:
+    """Whether it is known that no process has it: a capture without owners and inodes is silent."""
+    return not (connection.inode or connection.owners or connection.owner_status == "unsupported")
 
 
 def key_of(connection: Connection) -> Key:

@@ -41,8 +41,7 @@ def _lines(document: Diagnosis, width: int) -> Iterator[str]:
         yield ""
     yield from paragraph(_verdict(document), width)
     if document.not_checked:
-        reasons = "; ".join(f"{entry.code} ({entry.reason})" for entry in document.not_checked)
-        yield from paragraph(f"Not checked: {reasons}", width, indent=GAP)
+        yield from paragraph(f"Not checked: {_reasons(document)}", width, indent=GAP)
 
 
 def _head(finding: Finding, width: int) -> Iterator[str]:
@@ -82,6 +81,14 @@ def _cure(finding: Finding, width: int) -> Iterator[str]:
     yield f"  More: {command}"
 
 
+def _reasons(document: Diagnosis) -> str:
+    """Rules with one reason stand together."""
+    codes: dict[str, list[str]] = {}
+    for entry in document.not_checked:
+        codes.setdefault(entry.reason, []).append(entry.code)
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in codes.items())
+
+
 def _verdict(document: Diagnosis) -> str:
     counts = Counter(finding.severity for finding in document.findings)
     bad = [
@@ -102,7 +109,7 @@ def lesson_lines(
 
     :param parts: paragraphs by heading.
     """
-    yield f"{rule.code}: {rule.title}"
+    yield from paragraph(rule.title, width, first=f"{rule.code}: ", indent=GAP)
     for text in meaning:
         yield ""
         yield from paragraph(text, width)

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from netinspect.diagnose.finding import Severity
 from netinspect.diagnose.rule import Fault, Limits, Rule, Threshold
-from netinspect.diagnose.scene import Scene, key_of
+from netinspect.diagnose.scene import Scene, is_unheld, key_of
 from netinspect.diagnose.sentences import counted, owner_text, shown
 from netinspect.model import Connection, State
 
@@ -20,7 +20,9 @@ ORPHANS_WARNING, ORPHANS_CRITICAL = 25, 50
 
 def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """The peer has closed, the program here does not."""
-    for sockets in _by_owner(c for c in scene.last.in_states("CLOSE_WAIT") if c.inode).values():
+    for sockets in _by_owner(
+        c for c in scene.last.in_states("CLOSE_WAIT") if not is_unheld(c)
+    ).values():
         # an unread end alone is what a pool of idle connections looks like
         idle = [c for c in sockets if c.recv_q == 1]
         found = (
@@ -41,7 +43,7 @@ def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Half closed by a program that keeps the descriptor: no timer ends that."""
-    held = [c for c in scene.last.in_states("FIN_WAIT2") if c.inode and c.timer is None]
+    held = [c for c in scene.last.in_states("FIN_WAIT2") if not is_unheld(c) and c.timer is None]
     for sockets in _by_owner(held).values():
         found = _leaking(scene, sockets, limits) or _lasting(scene, sockets, limits["many"])
         if found:
@@ -57,7 +59,7 @@ def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
 def orphans(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Closed by their program with data that the peer does not take."""
     states: tuple[State, ...] = ("FIN_WAIT1", "CLOSING", "LAST_ACK")
-    stuck = [c for c in scene.last.in_states(*states) if not c.inode and c.send_q]
+    stuck = [c for c in scene.last.in_states(*states) if is_unheld(c) and c.send_q]
     total = scene.counters.get("TCP.orphan")
     most = scene.limits.max_orphans
     if len(stuck) >= limits["sockets"]:

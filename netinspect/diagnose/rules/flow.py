@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import UNSET
 
 from netinspect.diagnose.rule import Fault, Limits, Rule, Threshold
-from netinspect.diagnose.scene import Scene
+from netinspect.diagnose.scene import Scene, is_unheld
 from netinspect.diagnose.sentences import counted, owner_text, peer_text, shown
 from netinspect.extended import TcpInfo
 from netinspect.model import Connection
@@ -64,7 +64,7 @@ def _window_evidence(
 def unread(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """A receive queue that stands still."""
     closed = {(c.remote_address, c.remote_port) for c in _zero_windows(scene)}
-    for before, now in scene.stayed(lambda c: c.state == "ESTABLISHED" and bool(c.inode)):
+    for before, now in scene.stayed(lambda c: c.state == "ESTABLISHED" and not is_unheld(c)):
         if (now.local_address, now.local_port) in closed:
             continue  # zero_window says it
         info = _info(now)
@@ -102,7 +102,7 @@ def retransmits(scene: Scene, limits: Limits) -> Iterator[Fault]:
         )
 
     for _, now in scene.stayed(is_lossy):
-        if now.inode:  # an orphan is told by its own rule
+        if not is_unheld(now):  # an orphan is told by its own rule
             lossy[now.remote_address].append(now)
     for address, sockets in lossy.items():
         tries = max(c.timer.retransmits for c in sockets if c.timer)

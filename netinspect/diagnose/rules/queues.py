@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import UNSET
 
 from netinspect.diagnose.rule import Fault, Limits, Rule, Threshold
-from netinspect.diagnose.scene import Scene, key_of
+from netinspect.diagnose.scene import Scene, is_unheld, key_of
 from netinspect.diagnose.sentences import counted, end_text, owner_text, shown
 from netinspect.errors import NotCheckedError
 from netinspect.model import Connection
@@ -100,7 +100,7 @@ def _is_waiting(c: Connection, listened: frozenset[int]) -> bool:
     return (
         c.protocol == "tcp"
         and c.state in ("ESTABLISHED", "CLOSE_WAIT")
-        and not c.inode
+        and is_unheld(c)
         and c.local_port in listened
     )
 
