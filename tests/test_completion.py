@@ -150,3 +150,7 @@ def test_shells(complete: Callable[[str], set[str]]) -> None:
 def test_the_options_of_port(complete: Callable[[str], set[str]]) -> None:
     assert complete("netinspect port 80 --no") == {"--no-probe"}
     assert complete("netinspect port 80 --proto tcp,u") == {"tcp,udp", "tcp,udp4", "tcp,udp6"}
+
+
+def test_the_languages_of_advice(complete: Callable[[str], set[str]]) -> None:
+    assert complete("netinspect time-wait --advice go,p") == {"go,python", "go,php"}

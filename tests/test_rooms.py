@@ -179,6 +179,8 @@ sys.exit(status)
         (["schema", "--help"], 0),
         (["completion", "--help"], 0),
         (["port", "--help"], 0),
+        (["time-wait", "--help"], 0),
+        (["time-wait", "--watch", "often"], 2),
         (["port"], 2),
         (["--no-such-option"], 2),
         (["--limit", "many"], 2),

@@ -77,6 +77,26 @@ KEYS = {
     "Place": ["address", "dual_stack", "asked", "plain", "reuse_address", "reuse_port"],
     "Attempt": ["works", "error", "tried", "predicted"],
     "Neighbour": ["netns", "local_address", "owners"],
+    "TimeWait": [
+        *(*ENVELOPE_KEYS, "count", "limit", "duration_seconds", "ephemeral_range"),
+        *("reserved_ports", "tcp_tw_reuse", "ports_in_use", "created_per_second", "history"),
+        *("destinations", "sample", "findings", "notes"),
+    ],
+    "Destination": [
+        *("side", "local_address", "local_port", "remote_address", "remote_port", "time_wait"),
+        *("established", "other", "used_ports", "reusable_ports", "capacity", "used_percent"),
+        *("created_per_second", "seconds_to_exhaustion", "severity", "likely_owners"),
+    ],
+    "LikelyOwner": ["pid", "process"],
+    "Sample": [
+        *("seconds", "opened", "accepted", "time_wait_entered", "time_wait_reused"),
+        *("aborted_on_close", "time_wait_overflowed"),
+    ],
+    "Finding": [
+        *("code", "severity", "title", "evidence", "confidence", "advice", "avoid", "examples"),
+        "references",
+    ],
+    "Example": ["language", "text", "code"],
     "TcpInfo": [
         *("congestion_control", "congestion_state", "rtt_ms", "rttvar_ms", "min_rtt_ms"),
         *("rcv_rtt_ms", "rto_ms", "ato_ms", "backoff", "probes", "timeouts"),
@@ -133,14 +153,14 @@ def validator(command: str, definition: str | None = None) -> Draft202012Validat
     return Draft202012Validator(schema)
 
 
-@pytest.mark.parametrize("command", ["list", "summary", "port"])
+@pytest.mark.parametrize("command", ["list", "summary", "port", "time-wait"])
 def test_it_is_a_schema(command: str) -> None:
     schema = schema_of(command)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(schema)
 
 
-@pytest.mark.parametrize("command", ["list", "summary", "port"])
+@pytest.mark.parametrize("command", ["list", "summary", "port", "time-wait"])
 def test_it_has_the_keys_of_the_design_in_their_order(command: str) -> None:
     definitions = schema_of(command)["$defs"]
     found = {name: list(definition["properties"]) for name, definition in definitions.items()}
@@ -148,7 +168,7 @@ def test_it_has_the_keys_of_the_design_in_their_order(command: str) -> None:
     assert {document.__name__ for document in DOCUMENTS[command]} <= set(found)
 
 
-@pytest.mark.parametrize("command", ["list", "summary", "port"])
+@pytest.mark.parametrize("command", ["list", "summary", "port", "time-wait"])
 def test_everything_is_described(command: str) -> None:
     for definition in schema_of(command)["$defs"].values():
         assert definition["description"]
@@ -248,7 +268,7 @@ def test_the_summary_of_this_machine_is_valid(protocols: list[str]) -> None:
     assert document["total"] == sum(count["count"] for count in document["counts"])
 
 
-@pytest.mark.parametrize("command", ["list", "summary", "port"])
+@pytest.mark.parametrize("command", ["list", "summary", "port", "time-wait"])
 def test_every_other_key_is_always_there(command: str) -> None:
     for name, definition in schema_of(command)["$defs"].items():
         if name not in ("Connection", "Owner", "Group"):

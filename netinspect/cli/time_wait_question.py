@@ -228,9 +228,10 @@ def _notes(look: Look, settings: Settings) -> Iterator[Note]:
         yield Note("settings_unknown", None, message)
     if look.picture.time_wait and look.picture.history is None:
         message = (
-            "nothing tells how long TIME_WAIT still lasts, so it is not known how fast it comes; "
-            "--sample 10 counts it"
+            "nothing tells how long TIME_WAIT still lasts, so it is not known how fast it comes"
         )
+        if not look.listing.captures:
+            message += "; --sample 10 counts it"
         yield Note("timers_unknown", None, message)
     unseen = [name for name in look.listing.envelope.sources if name != "sock_diag"]
     if unseen and look.picture.ports.capacity is not None:

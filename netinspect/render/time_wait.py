@@ -101,7 +101,7 @@ def _facts(document: TimeWait) -> Iterator[str]:
         yield f"local ports {low}-{high}{without}, {document.ports_in_use} in use{setting}"
 
 
-REUSE = {0: "no port is reused", 1: "ports are reused", 2: "reused on loopback"}
+REUSE = {0: "never", 1: "always", 2: "on loopback"}
 
 
 def _range_text(low: int, high: int) -> str:
