@@ -88,9 +88,11 @@ TCP = kind("tcp", "ipv4")
 ONLY_OF_TCP = frozenset(STATES) - {"ESTAB", "UNCONN", "UNKNOWN"}
 HEADER = re.compile(r"(?:Netid +)?(?:State +)?Recv-Q +Send-Q +Local Address:Port")
 # u_str LISTEN 0 4096 /run/a b 31337 * 0 users:(("a",pid=1,fd=3))
-UNIX_ENDS = re.compile(
-    r"(.*?) (\d{1,20}) +(\*|\?|\S.*?) (\d{1,20})"
-    r" *((?:users:|timer:|uid:|ino:|sk:|skmem:|peers:|cgroup:|[<-]-[->]| *$).*)?"
+BEHIND_UNIX = r" *((?:users:|timer:|uid:|ino:|sk:|skmem:|peers:|cgroup:|[<-]-[->]| *$).*)?"
+# Old ones have the path of the peer as well.
+UNIX_ENDS = (
+    re.compile(r"(.*?) (\d{1,20}) +([*?]) (\d{1,20})" + BEHIND_UNIX),
+    re.compile(r"(.*?) (\d{1,20}) +(\S.*?) (\d{1,20})" + BEHIND_UNIX),
 )
 BARE_IPV6 = re.compile(r" (?::::|::1:|::ffff:)")  # before iproute2 4.16
 TCP_WORDS = re.compile(r" (?:wscale:|cwnd:|rto:)|timer:\(")
@@ -322,7 +324,8 @@ class Reading:
 
     def _unix_row(self, socket_type: SocketType, rest: str, continued: Sequence[str]) -> Connection:
         state, recv_q, send_q, ends = _first_columns(rest)
-        match = UNIX_ENDS.fullmatch(ends.rstrip())
+        ends = ends.rstrip()
+        match = UNIX_ENDS[0].fullmatch(ends) or UNIX_ENDS[1].fullmatch(ends)
         if not match:
             raise CellError(ends, "two paths with their inodes, such as /run/a 31337 * 31338")
         path, inode, peer, peer_inode, behind = match.groups()
