@@ -196,8 +196,8 @@ def tcp_of(release: Release) -> tuple[Inet, ...]:
 
 def outputs(release: Release) -> dict[str, str]:
     """The texts that the programs of a release print, by file name: `tcp-v-l` is for -v -l."""
-    texts = {f"lsof-{p}": lsof_fields(p) for p in ("tcp", "udp")}
-    texts |= {f"lsof-{p}-501": lsof_fields(p, 501) for p in ("tcp", "udp")}
+    texts = {"lsof": lsof_fields("tcp") + lsof_fields("udp")}
+    texts["lsof-501"] = lsof_fields("tcp", 501) + lsof_fields("udp", 501)
     texts["sysctl"] = _lines(_settings(release))
     for flags in ("", "-v", "-l", "-v-l"):
         for name, sockets in (("tcp", tcp_of(release)), ("udp", UDP)):
@@ -291,23 +291,18 @@ LSOF = """\
 # lsof of macOS {name}: shows others than root their own processes only.
 # FAKE_UID stands for the user that runs it.
 texts=${{0%/usr/sbin/lsof}}/output
-table= fields=
-while getopts ':nPwi:F:' flag; do
+all= fields=
+while getopts ':nPwiF:' flag; do
     case $flag in
-    i) table=$OPTARG ;;
+    i) all=1 ;;
     F) fields=$OPTARG ;;
     \\? | :) echo "lsof: illegal option character: $OPTARG" >&2; exit 1 ;;
     esac
 done
-[ "$fields" = pcuLftdPnT0 ] || {{ echo "lsof: not in this imitation: -F $fields" >&2; exit 1; }}
-case $table in
-TCP) table=tcp ;;
-UDP) table=udp ;;
-*) echo "lsof: unknown protocol name ($table) in: -i $table" >&2; exit 1 ;;
-esac
+[ "$all$fields" = 1pcuLftdPnT0 ] || {{ echo "lsof: not in this imitation: $*" >&2; exit 1; }}
 uid=${{FAKE_UID:-$(id -u)}}
-[ "$uid" = 0 ] && exec cat "$texts/lsof-$table"
-[ "$uid" = 501 ] && exec cat "$texts/lsof-$table-501"
+[ "$uid" = 0 ] && exec cat "$texts/lsof"
+[ "$uid" = 501 ] && exec cat "$texts/lsof-501"
 exit 1
 """
 SYSCTL = """\

@@ -147,7 +147,7 @@ def test_lsof_is_not_run_where_one_process_is_enough(root: Path) -> None:
         assert done.status == 0
         assert done.err.splitlines()[0] == (
             "netinspect: descriptors, users and further holders are not known: "
-            f"{root}/usr/sbin/lsof -nP -w -iTCP -F pcuLftdPnT0: exit status 3: lsof was run; "
+            f"{root}/usr/sbin/lsof -nP -w -i -F pcuLftdPnT0: exit status 3: lsof was run; "
             f"{TRY_IT}"
         )
 

@@ -65,6 +65,7 @@ class MacOS:
         self._told: dict[str, Note] = {}  # by message
         self._hidden_holders = 0
         self._refusal: RefusedError | None = None
+        self._held: list[Connection] | None = None
         self._unread: dict[Table, list[Connection]] = {}
 
     @property
@@ -107,7 +108,7 @@ class MacOS:
         """Take all sockets of a protocol at once: what fails then fails before the first row."""
         connections = self._netstat(protocol, query)
         if query.needs_holders and protocol != "unix":
-            connections = self._with_holders(connections, protocol)
+            connections = self._with_holders(connections)
         connections = [self._named(c) for c in connections]
         for table in query.tables:
             if table.protocol == protocol:
@@ -159,25 +160,27 @@ class MacOS:
                 f"(sysctl {name} counts them)",
             )
 
-    def _with_holders(self, connections: list[Connection], protocol: Protocol) -> list[Connection]:
+    def _with_holders(self, connections: list[Connection]) -> list[Connection]:
         """The same, with all that lsof tells of who holds them."""
-        command = Command(
-            LSOF, "-nP", "-w", f"-i{protocol.upper()}", "-F", "pcuLftdPnT0", nothing_status=1
-        )
-        try:
-            held = [c for batch in read_lsof(command, Faults()) for c in batch]
-        except RefusedError as refusal:
-            self._tell(
-                "holders_unknown",
-                None,
-                f"descriptors, users and further holders are not known: {refusal}",
-            )
-            return connections
+        if self._held is None:
+            self._held = self._lsof()
+        protocols = {c.protocol for c in connections}
+        held = [c for c in self._held if c.protocol in protocols]
         joined = join(connections, held)[: len(connections)]  # others were opened meanwhile
         if self._sees_all:
-            return [_held(c) for c in joined]
+            return [_without_user(c) for c in joined]
         self._hidden_holders += sum(c.uid is None and c.state != "TIME_WAIT" for c in joined)
         return joined
+
+    def _lsof(self) -> list[Connection]:
+        """What lsof tells, of all protocols: it has to look at every descriptor anyway."""
+        command = Command(LSOF, "-nP", "-w", "-i", "-F", "pcuLftdPnT0", nothing_status=1)
+        try:
+            return [c for batch in read_lsof(command, Faults()) for c in batch]
+        except RefusedError as refusal:
+            message = f"descriptors, users and further holders are not known: {refusal}"
+            self._tell("holders_unknown", None, message)
+            return []
 
     def _named(self, connection: Connection) -> Connection:
         """The same, with the names of its owners in full, where netstat has none or half of them.
@@ -203,8 +206,8 @@ class MacOS:
         self._told.setdefault(message, Note(code, count, message))
 
 
-def _held(connection: Connection) -> Connection:
-    """Without the process that used it last, where it is none of those that hold it."""
+def _without_user(connection: Connection) -> Connection:
+    """The same without the process that used it last, where it is none of those that hold it."""
     holders = tuple(o for o in connection.owners if o.fd is not None)
     if not holders or holders == connection.owners:
         return connection
