@@ -340,6 +340,13 @@ def test_paths_of_unix_sockets_may_be_anything() -> None:
         assert socket.local_address == path.replace("\\", "\\\\").replace("\udcff", "\\xff")
 
 
+def test_our_own_rows_have_hyphens_for_what_is_not_known() -> None:
+    socket = one(
+        "             23d stream      0      0                -              23c    -    -"
+    )
+    assert (socket.cookie, socket.state, socket.local_address) == (0x23D, "ESTABLISHED", None)
+
+
 def test_netbsd_tells_the_peer_of_a_socket_without_a_name() -> None:
     row = "c1a2b3c4 dgram       0      0        0 c1a2b000        0        0 -> /var/run/log"
     socket = one(row)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Protocol, SocketType, State
@@ -196,49 +197,72 @@ def read(
         yield batch
 
 
-FREEBSD_HEADER = re.compile(
-    r"(?:Tcpcb +)?Proto (?:"
-    r"Recv-Q Send-Q Local Address +Foreign Address +(?:\(state\)|R-MBUF|flowid)"
-    r"|Rexmit OOORcv |Listen +Local Address)|Address {10}Type "
+class Signs(NamedTuple):
+    """What only the netstat of one system prints, the surest first."""
+
+    header: re.Pattern[str]
+    unix_header: re.Pattern[str]
+    row: re.Pattern[str]
+
+
+FREEBSD = Signs(
+    re.compile(
+        r"(?:Tcpcb +)?Proto (?:"
+        r"Recv-Q Send-Q Local Address +Foreign Address +(?:\(state\)|R-MBUF|flowid)"
+        r"|Rexmit OOORcv |Listen +Local Address)"
+    ),
+    re.compile(r"Address {10}Type "),
+    re.compile(r"(?:tcp|udp)(?:4|6|46) +\d+ +\d+ \S+\.(?:\d+|\*) +\S+\.", re.ASCII),
 )
-FREEBSD_ROW = re.compile(r"(?:tcp|udp)(?:4|6|46) +\d+ +\d+ \S+\.(?:\d+|\*) +\S+\.", re.ASCII)
-OPENBSD_HEADER = re.compile(r"(?:PCB +)?Proto   Recv-Q Send-Q  |Address {12}Type ")
-# The first queue ends in column 14, on NetBSD in column 12.
-OPENBSD_ROW = re.compile(r"(?=.{13}\d )(?:tcp|udp)6? +\d+ +\d+  \S+\.(?:\d+|\*) ", re.ASCII)
-NETBSD_HEADER = re.compile(
-    r"(?:Proto Recv-Q Send-Q  |PCB +Proto Recv-Q Send-Q +)Local Address +Foreign Address +State$"
-    r"|Address  Type "
+OPENBSD = Signs(
+    re.compile(r"(?:PCB +)?Proto   Recv-Q Send-Q  "),
+    re.compile(r"Address {12}Type "),
+    # The first queue ends in column 14, on NetBSD in column 12.
+    re.compile(r"(?=.{13}\d )(?:tcp|udp)6? +\d+ +\d+  \S+\.(?:\d+|\*) ", re.ASCII),
 )
-NETBSD_ROW = re.compile(r"(?=.{11}\d )(?:tcp|udp)6? +\d+ +\d+  \S+\.(?:\d+|\*) ", re.ASCII)
+NETBSD = Signs(
+    re.compile(
+        r"(?:Proto Recv-Q Send-Q  |PCB +Proto Recv-Q Send-Q +)"
+        r"Local Address +Foreign Address +State$"
+    ),
+    re.compile(r"Address  Type "),
+    re.compile(r"(?=.{11}\d )(?:tcp|udp)6? +\d+ +\d+  \S+\.(?:\d+|\*) ", re.ASCII),
+)
 MACOS_TITLE = "Active LOCAL (UNIX)"
-HEADERS = (FREEBSD_HEADER, OPENBSD_HEADER, NETBSD_HEADER)
 
 
-def _recognises(header: re.Pattern[str], row: re.Pattern[str], lines: Sequence[str]) -> bool:
-    """By the header; where all are cut off, by the rows."""
-    found = {known for known in HEADERS for line in lines if known.match(line)}
-    if found:
-        return header in found and not any(line.startswith(MACOS_TITLE) for line in lines)
-    return any(row.match(line) for line in lines)
+def _recognises(signs: Signs, lines: Sequence[str]) -> bool:
+    """By the surest signs that any system has left there."""
+    if any(line.startswith(MACOS_TITLE) for line in lines):
+        return False
+    for kind in Signs._fields:
+        found = [
+            known
+            for known in (FREEBSD, OPENBSD, NETBSD)
+            if any(getattr(known, kind).match(line) for line in lines)
+        ]
+        if found:
+            return signs in found
+    return False
 
 
 FORMATS = (
     Format(
         "freebsd-netstat",
         "FreeBSD netstat",
-        partial(_recognises, FREEBSD_HEADER, FREEBSD_ROW),
+        partial(_recognises, FREEBSD),
         read,
     ),
     Format(
         "openbsd-netstat",
         "OpenBSD netstat",
-        partial(_recognises, OPENBSD_HEADER, OPENBSD_ROW),
+        partial(_recognises, OPENBSD),
         read,
     ),
     Format(
         "netbsd-netstat",
         "NetBSD netstat",
-        partial(_recognises, NETBSD_HEADER, NETBSD_ROW),
+        partial(_recognises, NETBSD),
         partial(read, tells_dual=False),
     ),
 )

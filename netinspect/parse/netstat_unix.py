@@ -28,12 +28,12 @@ SOCKET_TYPES: dict[str, SocketType] = {
     "seqpacket": "seqpacket",
 }
 # The path stands behind one blank and may have more. NetBSD: that of the peer, behind an arrow,
-# where the socket has none.
+# where the socket has none. A hyphen stands for what `netinspect as freebsd` does not know.
+POINTER = r"(?:(?:0x)?[0-9a-f]{1,16}|-)"
 UNIX_ROW = re.compile(
-    r" *(?:0x)?(?P<address>[0-9a-f]{1,16}) +(?P<type>[a-z]+)"
-    r" +(?P<recv_q>\d{1,18}) +(?P<send_q>\d{1,18})"
-    r" +(?:0x)?(?P<vnode>[0-9a-f]{1,16}) +(?:0x)?(?P<conn>[0-9a-f]{1,16})"
-    r" +(?:0x)?[0-9a-f]+ +(?:0x)?[0-9a-f]+(?: (?P<arrow>-> )?(?P<path>.*))?$",
+    rf" *(?P<address>{POINTER}) +(?P<type>[a-z]+) +(?P<recv_q>\d{{1,18}}) +(?P<send_q>\d{{1,18}})"
+    rf" +(?P<vnode>{POINTER}) +(?P<conn>{POINTER}) +{POINTER} +{POINTER}"
+    r"(?: (?P<arrow>-> )?(?P<path>.*))?$",
     re.ASCII | re.DOTALL,
 )
 # unix  0/0/30                           /var/run/devd.pipe          (netstat -L, FreeBSD)
@@ -87,7 +87,7 @@ def unix_row(match: re.Match[str]) -> UnixRow:
 
 
 def _address(text: str) -> int | None:
-    return int(text, 16) or None
+    return None if text == "-" else int(text, 16) or None
 
 
 def _state(row: UnixRow) -> State:
