@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from netinspect.model import Connection, Owner, State
 from netinspect.parse import lsof, lsof_fields
 from netinspect.parse.captured import Fault, Faults
+from netinspect.parse.lsof_files import NAME_EXPECTED, unescape
 from tests.macos_roots import lsof_fields as fields_of_macos
 
 CAPTURE = Path(__file__).parent / "fixtures/macos/lsof-FpctPn-10.10.out"
@@ -221,13 +222,13 @@ def test_sockets_that_look_alike_are_several() -> None:
     ],
 )
 def test_escapes(text: str, expected: str) -> None:
-    assert lsof.unescape(text) == expected
+    assert unescape(text) == expected
 
 
 @pytest.mark.parametrize(
     ("line", "column", "expected"),
     [
-        ("x 1 root 3u IPv4 7 0t0 TCP nowhere (LISTEN)", 27, lsof.NAME_EXPECTED),
+        ("x 1 root 3u IPv4 7 0t0 TCP nowhere (LISTEN)", 27, NAME_EXPECTED),
         ("x 1 root 3u IPv4 7 0t0 TCP *:80 (WAITING)", 33, "a state such as ESTABLISHED"),
         ("x 1 root 3u IPv4 7 0t0 TCP *:99999 (LISTEN)", 29, "a port from 0 to 65535"),
         ("x 1 IPv4 7 0t0 ", 0,

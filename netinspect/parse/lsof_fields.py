@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from netinspect.model import Connection
 from netinspect.parse.captured import Faults, Format, Lines
 from netinspect.parse.captured_socket import Queues
-from netinspect.parse.lsof import INET_TYPES, STATE_AT_END, File, collect, unescape
+from netinspect.parse.lsof import STATE_AT_END
+from netinspect.parse.lsof_files import INET_TYPES, File, Told, collect, unescape
 
 FIRST = re.compile(r"p\d{1,10}(\0|$)")
 OF_PROCESS = frozenset("pgRcuLKM")
@@ -30,7 +32,7 @@ class Fields:
         self._file: dict[str, str] = {}
         self._line, self._text = 0, ""
 
-    def files(self, lines: Lines) -> Iterator[tuple[int, str, File]]:
+    def files(self, lines: Lines) -> Iterator[Told]:
         """Each with the number and the text of the line that has its name, or its last field."""
         for number, line in enumerate(lines, 1):
             for field in line.split("\0"):
@@ -40,7 +42,7 @@ class Fields:
                         self._line, self._text = number, line
         yield from self._finished()
 
-    def _take(self, letter: str, value: str) -> Iterator[tuple[int, str, File]]:
+    def _take(self, letter: str, value: str) -> Iterator[Told]:
         """One field; the file that it ends."""
         if letter in OF_PROCESS:
             yield from self._finished()
@@ -53,11 +55,11 @@ class Fields:
             yield from self._finished()
         self._file[key] = value
 
-    def _finished(self) -> Iterator[tuple[int, str, File]]:
+    def _finished(self) -> Iterator[Told]:
         file, self._file = self._file, {}
         pid = _number(self._process.get("p"))
         if file and pid is not None:
-            yield self._line, self._text, _file(self._process, pid, file)
+            yield Told(self._line, self._text, partial(_file, self._process, pid, file))
 
 
 def _file(process: dict[str, str], pid: int, fields: dict[str, str]) -> File:

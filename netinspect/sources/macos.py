@@ -65,6 +65,7 @@ class MacOS:
         self._told: dict[str, Note] = {}  # by message
         self._hidden_holders = 0
         self._refusal: RefusedError | None = None
+        self._has_asked_lsof = False
         self._held: list[Connection] | None = None
         self._unread: dict[Table, list[Connection]] = {}
 
@@ -162,8 +163,11 @@ class MacOS:
 
     def _with_holders(self, connections: list[Connection]) -> list[Connection]:
         """The same, with all that lsof tells of who holds them."""
-        if self._held is None:
+        if not self._has_asked_lsof:
+            self._has_asked_lsof = True
             self._held = self._lsof()
+        if self._held is None:
+            return connections
         protocols = {c.protocol for c in connections}
         held = [c for c in self._held if c.protocol in protocols]
         joined = join(connections, held)[: len(connections)]  # others were opened meanwhile
@@ -172,7 +176,7 @@ class MacOS:
         self._hidden_holders += sum(c.uid is None and c.state != "TIME_WAIT" for c in joined)
         return joined
 
-    def _lsof(self) -> list[Connection]:
+    def _lsof(self) -> list[Connection] | None:
         """What lsof tells, of all protocols: it has to look at every descriptor anyway."""
         command = Command(LSOF, "-nP", "-w", "-i", "-F", "pcuLftdPnT0", nothing_status=1)
         try:
@@ -180,7 +184,7 @@ class MacOS:
         except RefusedError as refusal:
             message = f"descriptors, users and further holders are not known: {refusal}"
             self._tell("holders_unknown", None, message)
-            return []
+            return None
 
     def _named(self, connection: Connection) -> Connection:
         """The same, with the names of its owners in full, where netstat has none or half of them.
