@@ -151,9 +151,10 @@ class Bsd(NamedTuple):
 
     def _more_titles(self) -> str:
         if self.is_verbose:
-            tail = (f"{t:>{w}}" for t, w in zip(TAIL_TITLES, TAIL_WIDTHS, strict=True))
+            *tail, last = zip(TAIL_TITLES, TAIL_WIDTHS, strict=True)
+            titles = " ".join([*(f"{title:>{width}}" for title, width in tail), last[0]])
             numbers = f"{'rxbytes':>12} {'txbytes':>12} {'rhiwat':>7} {'shiwat':>7}"
-            return f" {numbers} {'process':>16}:{'pid':<6} {' '.join(tail)}"
+            return f" {numbers} {'process':>16}:{'pid':<6} {titles}"
         return f" {'rxbytes':>12} {'txbytes':>12}" if self.has_bytes else ""
 
     def _inet_row(self, c: Connection) -> str:
