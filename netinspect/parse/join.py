@@ -24,7 +24,7 @@ WILDCARDS = frozenset({"0.0.0.0", "::", "*", None})
 EMBEDDED_ZONE = re.compile(r"(fe[89ab][0-9a-f]|ff[0-9a-f][12]):[0-9a-f]{1,4}:(?=:|[0-9a-f])")
 # macOS netstat cuts an IPv6 address at 16 characters, net-tools later.
 SHORTEST_CUT = 15
-MOST_COMPARED = 64  # sockets that look alike
+MOST_COMPARED = 64
 # What both tell is taken from the first; these are what makes them the same, or who holds them.
 NOT_ADDED = frozenset(
     ("protocol", "family", "type", "state", "local_address", "local_port", "remote_address")
@@ -43,7 +43,8 @@ def join(base: Iterable[Connection], others: Iterable[Connection]) -> list[Conne
     new = []
     for other in others:
         key = _key(other)
-        alike = places.get(key) or places.get(_key_of_cut(other)) or []
+        keys = (("inode", other.inode or None), key, _key_of_cut(other))
+        alike: Sequence[int] = next((places[k] for k in keys if k in places), ())
         place = None if key is None else _best(joined, other, alike, taken)
         if place is None:
             new.append(other)
@@ -57,6 +58,8 @@ def _places_by_key(connections: Sequence[Connection]) -> dict[Hashable, list[int
     places: defaultdict[Hashable, list[int]] = defaultdict(list)
     for index, connection in enumerate(connections):
         key = _key(connection)
+        if connection.inode:
+            places["inode", connection.inode].append(index)
         if key is not None:
             places[key].append(index)
         if _is_cut(connection.local_address) or _is_cut(connection.remote_address):
@@ -99,8 +102,14 @@ def _key_of_cut(connection: Connection) -> Hashable:
 def _best(
     joined: Sequence[Connection], other: Connection, places: Sequence[int], taken: set[int]
 ) -> int | None:
-    """Of the sockets that look alike the one that is most like it, and was not met yet."""
-    may_be = [p for p in places[:MOST_COMPARED] if _may_be_same(joined[p], other)]
+    """Of the sockets that look alike the one that is most like it, and was not met yet.
+
+    Of very many it is one after the other.
+    """
+    if len(places) > MOST_COMPARED:
+        place = places[len(taken) % len(places)]
+        return place if _may_be_same(joined[place], other) else None
+    may_be = [p for p in places if _may_be_same(joined[p], other)]
     if not may_be:
         return None
 
