@@ -48,10 +48,21 @@ def take_apart(system: str, argv: Sequence[str]) -> CommandLine:
             options.append(part)
             error = error or _failure_of(tool, argv[0], part)
         # lsof reads everything before it complains
-        if tool.dialect != "lsof" and (error or (options and options[-1].flag in tool.stops)):
+        if tool.dialect != "lsof" and (error or _has_ended(tool, options)):
             break
-    error = error or _exclusion(tool, argv[0], options) or _operand_failure(tool, operands)
+    if not _has_ended(tool, options):
+        error = (
+            error
+            or _exclusion(tool, argv[0], options)
+            or _need(tool, argv[0], options, operands)
+            or _operand_failure(tool, options, operands)
+        )
     return CommandLine(tool, tuple(argv), tuple(options), tuple(operands), error)
+
+
+def _has_ended(tool: Tool, options: list[Option]) -> bool:
+    """Whether an option prints something and ends the program."""
+    return any(option.flag in tool.stops for option in options)
 
 
 def parse_option_string(text: str) -> dict[str, bool]:
@@ -242,11 +253,12 @@ def _failure_of(tool: Tool, typed: str, option: Option) -> Failure | None:
     """What the program says of an option's argument; None when it takes it."""
     if option.argument is None:
         return None
-    for rule in tool.values:
-        if rule.flag == option.flag or (rule.flag[0] == "-" and rule.flag[1:] == option.flag[1:]):
-            for piece in _pieces(rule, option.argument):
-                if not re.fullmatch(rule.pattern, piece):
-                    return _refusal(tool, typed, rule, option, piece)
+    rules = [rule for rule in tool.values if rule.flag == option.flag]
+    # `+` of lsof is a `-` where nothing else is known of it
+    for rule in rules or [rule for rule in tool.values if rule.flag == f"-{option.flag[1:]}"]:
+        for piece in _pieces(rule, option.argument):
+            if not re.fullmatch(rule.pattern, piece):
+                return _refusal(tool, typed, rule, option, piece)
     if tool.dialect == "lsof" and option.flag == "-L":
         message = f"{_program(tool, typed)}: no number may follow -L"
         return Failure(message, tool.bad_status, option.argument_place)
@@ -277,18 +289,31 @@ def _exclusion(tool: Tool, typed: str, options: list[Option]) -> Failure | None:
             for option in options
             if option.flag in rule.flags and not (rule.without_argument and option.argument)
         ]
-        if len({option.flag for option in given}) > 1:
+        if len(given if rule.counts else {option.flag for option in given}) > 1:
             message = rule.message.replace("{name}", _program(tool, typed))
             return Failure(message, rule.status, given[-1].place)
     return None
 
 
-def _operand_failure(tool: Tool, operands: list[Operand]) -> Failure | None:
+def _need(tool: Tool, typed: str, options: list[Option], operands: list[Operand]) -> Failure | None:
+    """What the program says of a flag that stands alone and may not; None when all is well."""
+    given = {option.flag for option in options}
+    given |= {f"{option.flag}=" for option in options if option.argument is not None}
+    for need in tool.needs:
+        is_met = bool(given.intersection(need.one_of)) or (need.or_operands and bool(operands))
+        if need.flag in given and not is_met:
+            message = need.message.replace("{name}", _program(tool, typed))
+            place = next(option.place for option in options if option.flag == need.flag)
+            return Failure(message, need.status, place)
+    return None
+
+
+def _operand_failure(tool: Tool, options: list[Option], operands: list[Operand]) -> Failure | None:
     """Of operands: where none are taken, and of the filter of ss."""
     if tool.id == "linux_ss":
         from netinspect.teach.ss_operands import check
 
-        return check(operands)
+        return check(operands, options)
     if tool.operands_status is None or not operands:
         return None
     place = Place(operands[0].word, 0, len(operands[0].text))

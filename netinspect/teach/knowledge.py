@@ -61,12 +61,29 @@ class ValueRule(Struct, frozen=True):
 
 
 class Exclusion(Struct, frozen=True):
-    """Flags of which only one may be given, and what is said of two."""
+    """Flags of which only one may be given, and what is said of two.
+
+    :param counts: the same flag twice is two.
+    """
 
     flags: tuple[str, ...]
     message: str
     status: int
     without_argument: bool = False
+    counts: bool = False
+
+
+class Need(Struct, frozen=True):
+    """A flag that is only taken together with another one, or with operands.
+
+    :param one_of: flags; with `=` behind it a flag counts only where it has an argument.
+    """
+
+    flag: str
+    one_of: tuple[str, ...]
+    message: str
+    status: int
+    or_operands: bool
 
 
 class Remark(Struct, frozen=True):
@@ -113,6 +130,7 @@ class Tool(Struct, frozen=True):
     rejected: tuple[str, ...] = ()
     values: tuple[ValueRule, ...] = ()
     conflicts: tuple[Exclusion, ...] = ()
+    needs: tuple[Need, ...] = ()
     remarks: tuple[Remark, ...] = ()
     missing_of: dict[str, str] = field(default_factory=dict)
     status_note: str | None = None

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from netinspect.errors import UsageError
-from netinspect.filters.keywords import SS_KEYWORDS, begins_expression
+from netinspect.filters.keywords import COMPARISONS, LOGIC, SS_KEYWORDS
 from netinspect.filters.words import GROUPS, parse_states
-from netinspect.teach.command_line import Failure, Operand, Place
+from netinspect.teach.command_line import Failure, Operand, Option, Place
 from netinspect.teach.knowledge import ss_filter
 
 CLAUSES = ("state", "exclude", "excl")
@@ -32,7 +32,7 @@ class SsFilter(NamedTuple):
     expression: str | None = None
 
 
-def check(operands: Sequence[Operand]) -> Failure | None:
+def check(operands: Sequence[Operand], options: Sequence[Option] = ()) -> Failure | None:
     """What ss says of its operands, as far as their first words tell; None when they may pass."""
     rest = list(operands)
     while rest and rest[0].text in CLAUSES:
@@ -45,17 +45,41 @@ def check(operands: Sequence[Operand]) -> Failure | None:
         del rest[:2]
     if not rest:
         return None
-    word = rest[0].text.split(maxsplit=1)[0] if rest[0].text.split() else ""
-    if word in ("(", "!", "not") or (word in SS_KEYWORDS and word not in CLAUSES):
+    words = [word for operand in rest for word in operand.text.split()] or [""]
+    said = _said_of(words, _family(options))
+    return said and Failure(said, 1 if said != SYNTAX_ERROR else 255, _place(rest[0]))
+
+
+def _said_of(words: Sequence[str], family: str | None) -> str | None:
+    """What ss says of an expression that begins with these words; None when it may pass."""
+    word = words[0]
+    if word in ("(", "!", "not", "autobound"):
         return None
+    if word in SS_KEYWORDS and word not in CLAUSES:
+        return None if len(words) > 1 else SYNTAX_ERROR
+    if word in COMPARISONS or word in LOGIC or family == "unix":
+        return SYNTAX_ERROR
+    return _said_of_address(word, family)
+
+
+def _said_of_address(word: str, family: str | None) -> str:
+    """A word alone is read as an address of the last family that was named; then something lacks.
+
+    `sport=:22` is one word to ss too.
+    """
+    if family in ("link", "vsock"):
+        return SYNTAX_ERROR if word.isdigit() else "Cannot parse dst/src address."
     host = word.rpartition(":")[0] if ":" in word else word
-    if not re.search(r"[^0-9./\[\]:]", host) or begins_expression(word):
-        is_joined = "=" in word  # `sport=:22` is one word to ss
-        if not is_joined:
-            return Failure(SYNTAX_ERROR, 255, _place(rest[0]))
-    return Failure(
-        f'Error: an inet prefix is expected rather than "{host or word}".', 1, _place(rest[0])
-    )
+    is_ipv4 = not re.search(r"[^0-9./]", host) and family != "inet6"
+    if is_ipv4 or (host.startswith("[") and family != "inet"):
+        return SYNTAX_ERROR
+    return f'Error: an inet prefix is expected rather than "{host or word}".'
+
+
+def _family(options: Sequence[Option]) -> str | None:
+    named = {"-0": "link", "-x": "unix", "-4": "inet", "-6": "inet6", "--vsock": "vsock"}
+    found = [o.argument if o.flag == "-f" else named.get(o.flag) for o in options]
+    return next((family for family in reversed(found) if family), None)
 
 
 def _place(operand: Operand) -> Place:
