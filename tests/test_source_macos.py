@@ -157,6 +157,18 @@ def run_as(root: Path, *args: str, **changes: str) -> Done:
     return run(*args, env=env)
 
 
+def test_processes_and_users_of_another_system_are_not_missed_here() -> None:
+    done = run_as(root_of(NEWEST), "--pid", "99999", "--user", "nobody-here", FAKE_UID="0")
+    assert done.status == 0
+    assert "there is no" not in done.err
+
+
+def test_extended_asks_for_every_holder() -> None:
+    done = run_as(root_of(NEWEST), "-e", "--lport", "80", FAKE_UID="0")
+    assert "nginx(pid=502,fd=6)" in done.out
+    assert "netinspect: macos tells no tcp_info, memory and options" in done.err.splitlines()
+
+
 def test_names_in_full() -> None:
     names = {2087: b"Brave Browser Helper (Renderer)", 2086: b"another", 340: b"not asked"}
     source = MacOS(names.get, sees_all=True)

@@ -380,7 +380,10 @@ def say_what_does_not_exist(selection: Selection) -> None:
     """An empty answer has a reason: no such process, no such user."""
     from netinspect.owners import process_exists
     from netinspect.sources.names import user_exists
+    from netinspect.sources.platforms import is_elsewhere
 
+    if is_elsewhere():  # others have these numbers and names here
+        return
     for pid in sorted(selection.pids or ()):
         if not process_exists(pid):
             print_error(f"there is no process {pid}")

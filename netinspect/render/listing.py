@@ -64,7 +64,8 @@ class Presentation(NamedTuple):
     def needs_holders(self) -> bool:
         """Whether anything of it shows users, descriptors or every process, or sorts by them."""
         shown = [*self.columns, *(key.column for key in self.sort)]
-        return self.has_owners and any(column.name in HOLDER_COLUMNS for column in shown)
+        has_column = any(column.name in HOLDER_COLUMNS for column in shown)
+        return self.has_owners and (self.is_extended or has_column)
 
     @property
     def needs_details(self) -> bool:
