@@ -104,11 +104,12 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     from netinspect.render.dialects import DIALECTS
     from netinspect.render.listing import render_listing
 
-    if output_of(options) in DIALECTS and not options["quiet"]:
+    is_dialect = output_of(options) in DIALECTS
+    shown = _arrangement(options) if is_dialect else _presentation(options)
+    if is_dialect and not options["quiet"]:
         from netinspect.cli.dialects import list_in_dialect
 
-        return list_in_dialect(selection, options, _arrangement(options))
-    shown = _presentation(options)
+        return list_in_dialect(selection, options, shown)
     with_owners = shown.needs_owners and not options["quiet"]
     listing = Listing(
         selection,

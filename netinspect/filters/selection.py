@@ -186,7 +186,8 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
     :param tables: what to look at when no protocol is named; None for TCP and UDP.
     :raises UsageError: a word is not what its option takes.
     """
-    asked = _tables(protocols, families) if tables is None else _of(tables, families)
+    is_default = protocols is None and tables is not None
+    asked = _of(tables or (), families) if is_default else _tables(protocols, families)
     tables, condition = asked, TRUE
     if expression is not None:
         from netinspect.filters.expansion import narrow
