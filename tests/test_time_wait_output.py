@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from netinspect.cli.time_wait_advice import Shown, advise, other_languages
+from netinspect.cli.time_wait_advice import advise, other_languages
 from netinspect.diagnose.finding import Finding
 from netinspect.diagnose.time_wait_record import Destination, LikelyOwner, TimeWait
 from netinspect.render.time_wait import render_time_wait
-from netinspect.teach.advice import likely_languages, load_advice
+from netinspect.teach.advice import likely_languages, load_advice, parse_languages
 from tests.program import run
 
 DESTINATION = Destination(
@@ -132,7 +132,7 @@ def test_a_narrow_terminal_has_the_youngest_and_what_matters_most() -> None:
 
 def test_findings() -> None:
     found = document(findings=(POOL, msgspec.structs.replace(POOL, confidence="low")))
-    shown = advise(found, Shown.of(["redis"]))
+    shown = advise(found, parse_languages(["redis"]))
     text = lines(shown, languages=("go", "php"))
     begin = text.index("INFO: The pool is too small")
     assert text[begin : begin + 16] == [
@@ -180,21 +180,19 @@ def test_the_languages_of_likely_processes() -> None:
 
 def test_advice_is_for_the_likely_languages_unless_others_are_asked_for() -> None:
     found = document(findings=(POOL,))
-    languages = [
-        example.language for f in advise(found, Shown(None)).findings for example in f.examples
-    ]
+    languages = [example.language for f in advise(found, None).findings for example in f.examples]
     assert languages == ["Python"]
-    assert other_languages(advise(found, Shown(None))) == (
+    assert other_languages(advise(found, None)) == (
         *("go", "node", "java", "nginx", "php"),
         "redis",
     )
-    assert advise(found, Shown.of(["none"])).findings[0].examples == ()
-    everything = advise(found, Shown.of(["all"])).findings[0]
+    assert advise(found, parse_languages(["none"])).findings[0].examples == ()
+    everything = advise(found, parse_languages(["all"])).findings[0]
     assert [example.language for example in everything.examples] == [
         *("Go", "Python", "Node.js", "Java", "nginx", "PHP"),
         "Redis",
     ]
-    assert other_languages(advise(found, Shown.of(["all"]))) == ()
+    assert other_languages(advise(found, parse_languages(["all"]))) == ()
 
 
 def test_every_finding_has_its_lesson() -> None:

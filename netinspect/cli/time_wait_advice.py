@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
 from msgspec.structs import replace
 
 from netinspect.diagnose.finding import Example, Finding
 from netinspect.diagnose.time_wait_record import TimeWait
-from netinspect.teach.advice import Language, likely_languages, load_advice, parse_languages
+from netinspect.teach.advice import Language, likely_languages, load_advice
 
 
-class Shown(NamedTuple):
-    """The languages that were asked for; None: those of the likely processes."""
+def advise(document: TimeWait, languages: frozenset[str] | None) -> TimeWait:
+    """The document, its findings with all that there is to know about them.
 
-    languages: frozenset[str] | None
-
-    @classmethod
-    def of(cls, values: Iterable[str]) -> Shown:
-        """What `--advice` says.
-
-        :raises UsageError: there is no such language.
-        """
-        from netinspect.filters.words import split_words
-
-        words = split_words(tuple(values))
-        return cls(parse_languages(words) if words else None)
-
-
-def advise(document: TimeWait, shown: Shown) -> TimeWait:
-    """The document, its findings with all that there is to know about them."""
-    if not document.findings:
-        return document
-    languages = shown.languages
+    :param languages: for which code is wanted; None: those of the likely processes.
+    """
     if languages is None:
         languages = likely_languages(
             (owner.process for d in document.destinations for owner in d.likely_owners),

@@ -26,6 +26,7 @@ from netinspect.errors import UsageError
 
 if TYPE_CHECKING:
     from netinspect.cli.time_wait_question import Wanted
+    from netinspect.diagnose.time_wait_record import TimeWait
     from netinspect.filters.selection import Selection
 
 QUESTION = "Question options"
@@ -106,13 +107,12 @@ def command(words: tuple[str, ...], **options: Any) -> int:
             selection, options["source"], options["watch_seconds"], options["count"], output
         )
 
-    from netinspect.cli.time_wait_advice import Shown, advise, other_languages
     from netinspect.cli.time_wait_question import ask
     from netinspect.render.time_wait import render_time_wait
 
-    shown = Shown.of(options["advice"])
+    languages = _languages(options["advice"])
     wanted = _wanted(selection, options)
-    document = advise(ask(wanted), shown)
+    document, others = _advise(ask(wanted), languages)
     top = options["top"] or (10 if output == "table" else None)
     write(
         render_time_wait(
@@ -120,13 +120,36 @@ def command(words: tuple[str, ...], **options: Any) -> int:
             output,
             top=top,
             terminal_width=terminal_width(),
-            languages=() if options["advice"] else other_languages(document),
+            languages=() if options["advice"] else others,
         )
     )
     if wanted.captures:
         return report(wanted.captures, document.notes, is_strict=options["strict"])
     print_notes(document.notes)
     return ExitStatus.DONE
+
+
+def _languages(values: tuple[str, ...]) -> frozenset[str] | None:
+    """What --advice asks for; None: nothing."""
+    from netinspect.filters.words import split_words
+
+    if not values:
+        return None
+    from netinspect.teach.advice import parse_languages
+
+    return parse_languages(split_words(values))
+
+
+def _advise(
+    document: TimeWait, languages: frozenset[str] | None
+) -> tuple[TimeWait, tuple[str, ...]]:
+    """The document with what is to be done, and the languages for which there is more."""
+    if not document.findings:
+        return document, ()
+    from netinspect.cli.time_wait_advice import advise, other_languages
+
+    document = advise(document, languages)
+    return document, other_languages(document)
 
 
 def _selection(selection: Selection, options: dict[str, Any]) -> Selection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import asdict, replace
 
@@ -28,10 +28,12 @@ from netinspect.model import Connection, Note, Owner, State
 from netinspect.owners import find_owners
 from netinspect.query import TRUE
 from netinspect.settings import Settings
-from netinspect.sources.capture import Captures
 from netinspect.sources.ends import count_ends
 from netinspect.sources.platforms import platform
 from netinspect.sources.settings import read_counters, read_settings, read_uptime
+
+if TYPE_CHECKING:
+    from netinspect.sources.capture import Captures
 
 TCP_TABLES = 2
 # Owners are looked for of so many destinations, the worst.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 
 import msgspec
 
 from netinspect.errors import UsageError, unknown_word
-from netinspect.teach.knowledge import DATA
 
 
 class Language(msgspec.Struct, frozen=True):
@@ -49,12 +49,15 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 ALL, NONE = "all", "none"
+# Without pathlib, which takes 4 ms to load
+FILE = os.path.join(os.path.dirname(__file__), os.pardir, "data", "advice.json")
 
 
 @cache
 def load_advice() -> Advice:
     """The file that is installed with the program."""
-    return msgspec.json.decode((DATA / "advice.json").read_bytes(), type=Advice)
+    with open(FILE, "rb") as file:
+        return msgspec.json.decode(file.read(), type=Advice)
 
 
 def language_words() -> tuple[str, ...]:
