@@ -198,6 +198,15 @@ def test_counters_and_packets_of_15_with_vv() -> None:
     assert record(row).pid == 97
 
 
+@pytest.mark.parametrize("layout", ["D2", "E"])
+@pytest.mark.parametrize("name", ["rapportd", "12 34", "0:1"])
+def test_drops_with_d(layout: Layout, name: str) -> None:
+    row = inet_row(NAMED[0]._replace(name=name), layout)
+    row = row.replace("         2265", "         2265            7")
+    expected = name if layout == "E" else None
+    assert record(row).owners == (Owner(2086, expected, None),)
+
+
 @pytest.mark.parametrize(
     "columns", ["      13928       2265", "         13928         2265", " 13928 2265 1 2 340 0"]
 )
@@ -240,6 +249,13 @@ def test_a_takes_the_port() -> None:
     assert (ipv4.remote_address, ipv4.remote_port) == ("192.0.2.26", 443)
     assert (ipv6.local_address, ipv6.local_port) == ("2600:1700:bab0:d", None)
     assert remarks(faults) == {"truncated_address": 3}
+
+
+def test_a_capture_whose_blanks_became_tabs() -> None:
+    row = "tcp6\t0\t0\tfe80::aede:48ff:.49159\tlocalhost.443\tESTABLISHED"
+    (found,), faults = read_all(row)
+    assert (found.local_port, found.remote_port, found.state) == (49159, 443, "ESTABLISHED")
+    assert remarks(faults) == {"truncated_address": 1, "names_not_numeric": 1}
 
 
 def test_names_in_place_of_numbers() -> None:

@@ -35,7 +35,10 @@ SINCE_13 = re.compile(rf"(.*){TAIL}", re.ASCII | re.DOTALL)
 # rxbytes txbytes rhiwat shiwat process:pid; with -vv bytes are bytes/packets, and eprocess:epid
 # stands behind. The name may hold blanks and colons, and end in a blank; it is `:340` for a process
 # that has ended.
-SINCE_26 = re.compile(r" *\d+ +\d+ +\d+ +\d+ (.*):(\d{1,10}) *", re.ASCII | re.DOTALL)
+# With -d one more number stands before the cell of the process, which is 16 wide.
+SINCE_26 = re.compile(
+    r" *\d+ +\d+ +\d+ +\d+(?: +\d+(?=.{17,}:\d))? (.*):(\d{1,10}) *", re.ASCII | re.DOTALL
+)
 SINCE_26_TWICE = re.compile(
     r" *\d+/\d+ +\d+/\d+ +\d+ +\d+ (.*?):(\d{1,10})(?: .*)?", re.ASCII | re.DOTALL
 )

@@ -177,8 +177,8 @@ def _state(word: str) -> State:
 
 def _cell_width(line: str, local: str, remote: str) -> int:
     """How wide the cell of the local address is."""
-    start = line.index(f" {local} ") + 1
-    return line.index(f" {remote}", start + len(local)) - start
+    start = line.index(local)
+    return line.index(remote, start + len(local)) - start - 1
 
 
 def _without_cut_port(text: str, end: Endpoint) -> Endpoint:
