@@ -27,6 +27,7 @@ OUR_KEYWORDS = frozenset(
         *("exposure", "direction"),
     )
 )
+UNKNOWN_KIND = "it knows no sockets of this kind"
 NO_STATE = "rows without a state cannot be told apart by it"
 
 
@@ -74,7 +75,8 @@ def gnu(selection: Selection) -> Typed:
     options = f"-{letters}{'l' if is_server else 'a'}n{families if len(families) == 1 else ''}"
     states = None if is_server else selection.states
     known = states - {"BOUND"} if states else states  # which /proc/net does not show
-    return _searched(("netstat", options), selection, known, {}, GREP)
+    found = _searched(("netstat", options), selection, known, {}, GREP)
+    return found if letters else _with_note(found, UNKNOWN_KIND)
 
 
 def linux_ss(selection: Selection, words: Sequence[str]) -> Typed:
@@ -92,7 +94,8 @@ def linux_ss(selection: Selection, words: Sequence[str]) -> Typed:
     if rest and conditions:
         rest = ["(", *rest, ")"]
     notes = [*_owner_notes(selection), *([OUR_WORDS] if OUR_KEYWORDS & {*words} else [])]
-    return Typed(("ss", options, *asked, *rest, *conditions), "", tuple(notes))
+    found = Typed(("ss", options, *asked, *rest, *conditions), "", tuple(notes))
+    return found if letters else _with_note(found, UNKNOWN_KIND)
 
 
 def macos(selection: Selection) -> Typed:
@@ -115,7 +118,8 @@ def macos(selection: Selection) -> Typed:
 
 def windows_netstat(selection: Selection) -> Typed:
     """For netstat of Windows."""
-    protocols, versions = _protocols(selection), _versions(selection)
+    protocols = [p for p in _protocols(selection) if p in ("tcp", "udp")]
+    versions = _versions(selection)
     argv: tuple[str, ...] = ("netstat", "-an")
     starts: list[str] = []
     if len(protocols) == 1 and len(versions) == 1:
@@ -123,7 +127,12 @@ def windows_netstat(selection: Selection) -> Typed:
     elif len(protocols) == 1:
         starts = [protocols[0].upper()]
     states = selection.states or (frozenset({"LISTEN"}) if _is_server(selection) else None)
-    return _searched(argv, selection, states, windows.STATES, FINDSTR, starts)
+    found = _searched(argv, selection, states, windows.STATES, FINDSTR, starts)
+    return found if protocols else _with_note(found, UNKNOWN_KIND)
+
+
+def _with_note(command: Typed, note: str) -> Typed:
+    return command._replace(notes=(*command.notes, note))
 
 
 def _protocols(selection: Selection) -> list[Protocol]:
