@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.forked import can_fork, run_forked
+
 ROOT = Path(__file__).parent.parent
 PROGRAM = (sys.executable, "-m", "netinspect")
 PATIENCE_S = 120
@@ -36,7 +38,19 @@ def environment(**changes: str | None) -> dict[str, str]:
 
 
 def run(*args: str | bytes, env: dict[str, str] | None = None, **options: Any) -> Done:
-    """Run to the end, with stdout and stderr in pipes."""
+    """Run to the end; stdout and stderr are no terminals.
+
+    What needs nothing of its own is a fork of a process that has the libraries: a run takes a third
+    of the time.
+    """
+    if env is None and not options and all(isinstance(arg, str) for arg in args) and can_fork():
+        status, out, err = run_forked(tuple(map(str, args)), environment())
+        return Done(status, out.decode(), err.decode())
+    return run_process(*args, env=env, **options)
+
+
+def run_process(*args: str | bytes, env: dict[str, str] | None = None, **options: Any) -> Done:
+    """The same, and always as a whole process of its own, with stdout and stderr in pipes."""
     done = subprocess.run(
         [*PROGRAM, *args],
         stdin=subprocess.DEVNULL,
