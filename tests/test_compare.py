@@ -85,6 +85,15 @@ CAPTURE = str(Path(__file__).parent / "fixtures/freebsd/12-netstat-an.txt")
             select(protocols=["unix"]),
             ["netstat -xan", "netstat -an -f unix", "ss -xan", "netstat -an"],
         ),
+        (
+            select(protocols=["unix"], states=["established"]),
+            [
+                "netstat -xan | grep CONNECTED",
+                "netstat -an -f unix",
+                "ss -xan state established",
+                'netstat -an | findstr "ESTABLISHED"',
+            ],
+        ),
     ],
 )
 def test_what_to_type(selection: Selection, commands: list[str]) -> None:

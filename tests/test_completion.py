@@ -154,3 +154,12 @@ def test_the_options_of_port(complete: Callable[[str], set[str]]) -> None:
 
 def test_the_languages_of_advice(complete: Callable[[str], set[str]]) -> None:
     assert complete("netinspect time-wait --advice go,p") == {"go,python", "go,php"}
+
+
+def test_other_systems_and_their_programs(complete: Callable[[str], set[str]]) -> None:
+    assert complete("netinspect as fre") == {"freebsd"}
+    assert complete("netinspect as freebsd ") == {"netstat", "sockstat"}
+
+
+def test_dialects(complete: Callable[[str], set[str]]) -> None:
+    assert complete("netinspect compare --dialects gnu,") >= {"gnu,ss", "gnu,windows"}

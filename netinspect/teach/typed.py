@@ -11,6 +11,7 @@ from netinspect.filters.selection import Selection
 from netinspect.model import Protocol, State
 from netinspect.query import Network, PortRange, states_of
 from netinspect.render.dialects import bsd, ss, windows
+from netinspect.render.dialects.gnu import UNIX_STATES
 
 GNU_LETTERS: dict[Protocol, str] = {"tcp": "t", "udp": "u", "udplite": "U", "raw": "w", "unix": "x"}
 SS_LETTERS: dict[Protocol, str] = {"tcp": "t", "udp": "u", "raw": "w", "unix": "x"}
@@ -75,7 +76,8 @@ def gnu(selection: Selection) -> Typed:
     options = f"-{letters}{'l' if is_server else 'a'}n{families if len(families) == 1 else ''}"
     states = None if is_server else selection.states
     known = states - {"BOUND"} if states else states  # which /proc/net does not show
-    found = _searched(("netstat", options), selection, known, {}, GREP)
+    spelling = UNIX_STATES if protocols == ["unix"] else {}
+    found = _searched(("netstat", options), selection, known, spelling, GREP)
     return found if letters else _with_note(found, UNKNOWN_KIND)
 
 
@@ -113,6 +115,8 @@ def macos(selection: Selection) -> Typed:
     if len(versions) == 1:
         argv = (*argv, "-f", {"4": "inet", "6": "inet6"}[versions])
     states = selection.states or (frozenset({"LISTEN"}) if _is_server(selection) else None)
+    if states and protocols == ["unix"]:
+        return _with_note(_searched(argv, selection, None, bsd.STATES, BSD_GREP), NO_STATE)
     return _searched(argv, selection, states, bsd.STATES, BSD_GREP, starts)
 
 
