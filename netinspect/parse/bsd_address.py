@@ -101,13 +101,13 @@ class Endpoints(dict[str, Endpoint]):
     ) -> None:
         self._family: Literal["ipv4", "ipv6"] = family
         self._is_wide = is_wide
-        self._separator = separator
+        self.separator = separator
         self._hosts: dict[str, Host] = {}
 
     def __missing__(self, text: str) -> Endpoint:
-        host, separator, port = text.rpartition(self._separator)
+        host, separator, port = text.rpartition(self.separator)
         if not separator:
-            raise CellError(text, f"an address and a port such as 127.0.0.1{self._separator}25")
+            raise CellError(text, f"an address and a port such as 127.0.0.1{self.separator}25")
         address, remark = self._hosts.get(host) or self._host(host)
         number = PORTS[port]
         if number is None and remark is None:
@@ -153,6 +153,11 @@ def endpoints_by_family(*, is_wide: bool, separator: str = ".") -> dict[Family, 
         "ipv4": Endpoints("ipv4", is_wide=is_wide, separator=separator),
         "ipv6": Endpoints("ipv6", is_wide=is_wide, separator=separator),
     }
+
+
+def without_brackets(endpoint: str) -> str:
+    """`[::1]:22` as `::1:22`."""
+    return endpoint[1:].replace("]", "", 1) if endpoint.startswith("[") else endpoint
 
 
 def parse_port(text: str) -> int | None:

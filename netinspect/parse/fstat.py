@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Owner
-from netinspect.parse.bsd_address import Endpoint, endpoints_by_family
+from netinspect.parse.bsd_address import Endpoint, endpoints_by_family, without_brackets
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import (
     NOWHERE,
@@ -33,10 +33,12 @@ from netinspect.parse.captured_socket import (
     unix_socket,
 )
 from netinspect.parse.netstat_unix import SOCKET_TYPES
+from netinspect.parse.plain_cells import PLAIN_PORTS, PlainHosts, PlainNames, PlainNumbers
 
 HEADER = re.compile(r"USER +CMD +PID +FD +MOUNT +INUM ")
 OPENBSD_HEADER = re.compile(r".* R/W +SZ\|DV")
 USER_WIDTH = 8
+PLAIN = ("internet", "stream", "tcp")
 # Behind the user: %-10s %5ld %4d*. A command has 24 characters at most, and anything may stand in
 # it: the last place is taken that can be its end, and its first is fixed.
 ROW = re.compile(
@@ -78,7 +80,7 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
             is_peer_first = not OPENBSD_HEADER.match(line)
             continue
         try:
-            socket = _socket(line, faults, is_peer_first=is_peer_first)
+            socket = plain_socket(line) or any_socket(line, faults, is_peer_first=is_peer_first)
         except CellError as error:
             faults.add(number, line, max(line.find(error.text), 0), error.expected)
             continue
@@ -91,20 +93,67 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
         yield batch
 
 
-def _socket(line: str, faults: Faults, *, is_peer_first: bool) -> Connection | None:
-    """The socket of a line; None for other open files."""
+PLAIN_HOSTS = PlainHosts(ENDPOINTS["ipv4"])
+PIDS, FDS, NAMES = PlainNumbers(9), PlainNumbers(9), PlainNames()
+
+
+def plain_socket(line: str) -> Connection | None:
+    """What `any_socket` tells of an IPv4 TCP connection on OpenBSD; None for all other lines."""
+    try:
+        user, command, pid, fd, domain, kind, name, pointer, local, arrow, remote = line.split()
+        if (domain, kind, name) != PLAIN or arrow not in ("-->", "<--") or fd[-1] != "*":
+            return None
+        if not POINTER.fullmatch(pointer) or not line.startswith(f" {command}", USER_WIDTH):
+            return None
+        local, _, local_port = local.rpartition(":")
+        remote, _, remote_port = remote.rpartition(":")
+        owner = Owner(PIDS[pid], NAMES[command], FDS[fd[:-1]])
+        return Connection(
+            "tcp",
+            "ipv4",
+            "stream",
+            "UNKNOWN",
+            PLAIN_HOSTS[local],
+            PLAIN_HOSTS[remote],
+            PLAIN_PORTS[local_port],
+            PLAIN_PORTS[remote_port],
+            None,
+            None,
+            None,
+            None,
+            None,
+            _user(user),
+            None,
+            None,
+            owner.pid,
+            owner.process,
+            (owner,),
+            "known",
+        )
+    except (ValueError, KeyError, CellError):
+        return None
+
+
+def any_socket(line: str, faults: Faults, *, is_peer_first: bool) -> Connection | None:
+    """The socket of a line; None for other open files.
+
+    :raises CellError: it is no row.
+    """
     row = ROW.match(line, USER_WIDTH + 1)
     if row is None:
         if not line.strip() or OTHER_ROW.match(line, USER_WIDTH + 1):
             return None
         raise CellError(line, "a user, a command, a process, a descriptor and an open file")
-    user = line[:USER_WIDTH].rstrip()
     owner = Owner(int(row["pid"]), captured_name(row["command"].rstrip()), int(row["fd"]))
-    # The name is cut there: it may be another user's.
-    holder = Holder(owner, "known", captured_name(user) if len(user) < USER_WIDTH else None)
+    holder = Holder(owner, "known", _user(line[:USER_WIDTH].rstrip()))
     if row["domain"] in ("unix", "local"):
         return _unix_socket(row, holder)
     return _inet_socket(row, holder, faults, is_peer_first=is_peer_first)
+
+
+def _user(name: str) -> str | None:
+    """A name of full width may be cut, and then be another user's."""
+    return captured_name(name) if len(name) < USER_WIDTH else None
 
 
 def _inet_socket(
@@ -130,7 +179,7 @@ def _endpoint(text: str | None, family: Family) -> Endpoint:
     """`*:22`, `10.0.0.1:22`, `[::1]:22`; none for a socket that has neither address nor port."""
     if text is None:
         return NOWHERE
-    return ENDPOINTS[family][text.replace("[", "").replace("]", "")]
+    return ENDPOINTS[family][without_brackets(text)]
 
 
 def _unix_socket(row: re.Match[str], holder: Holder) -> Connection:

@@ -24,9 +24,11 @@ from msgspec.structs import replace
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Owner, State
-from netinspect.parse.bsd_address import Endpoint, endpoints_by_family
+from netinspect.parse.address import MOST_REMEMBERED
+from netinspect.parse.bsd_address import Endpoint, endpoints_by_family, without_brackets
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import NOBODY_TOLD, NOWHERE, UNTOLD, Holder, Kind, inet_socket
+from netinspect.parse.plain_cells import PLAIN_PORTS, PlainHosts
 
 # enum MIB_TCP_STATE of tcpmib.h, BOUND of `-q`, and German where it differs
 STATES: dict[str, State] = {
@@ -79,11 +81,12 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
     for number, line in enumerate(lines, start=1):
         line = line.rstrip()
         try:
-            if row := ROW.match(line):
+            socket = plain_socket(line) or any_socket(line, faults)
+            if socket is not None:
                 if len(batch) >= BATCH_SIZE:
                     yield batch
                     batch = []
-                batch.append(_socket(row, faults))
+                batch.append(socket)
                 is_row_known = True
             elif program := PROGRAM.match(line):
                 if is_row_known:
@@ -97,6 +100,56 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
         yield batch
 
 
+class Owners(dict[str, Owner]):
+    """Processes by their numbers, as text."""
+
+    def __missing__(self, text: str) -> Owner:
+        if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+            raise KeyError(text)
+        if len(self) >= MOST_REMEMBERED:
+            self.clear()
+        owner = self[text] = Owner(int(text), None, None)
+        return owner
+
+
+OWNERS = Owners()
+NOTHING = (None,) * 8  # from ip_protocol to cookie
+
+
+PLAIN_HOSTS = PlainHosts(ENDPOINTS["ipv4"])
+PLAIN_STATES = {
+    word: state for word, state in STATES.items() if state not in ("CLOSE", "LISTEN", "BOUND")
+}
+
+
+def plain_socket(line: str) -> Connection | None:
+    """What `any_socket` tells of an IPv4 connection with a process; None for all other lines."""
+    try:
+        protocol, local, remote, word, pid = line.split()
+        if protocol != "TCP" or pid == "0" or not line.startswith("  TCP "):
+            return None
+        local, _, local_port = local.rpartition(":")
+        remote, _, remote_port = remote.rpartition(":")
+        owner = OWNERS[pid]
+        return Connection(
+            "tcp",
+            "ipv4",
+            "stream",
+            PLAIN_STATES[word],
+            PLAIN_HOSTS[local],
+            PLAIN_HOSTS[remote],
+            PLAIN_PORTS[local_port],
+            PLAIN_PORTS[remote_port],
+            *NOTHING,
+            owner.pid,
+            None,
+            (owner,),
+            "known",
+        )
+    except (ValueError, KeyError, CellError):
+        return None
+
+
 def _check(line: str, faults: Faults) -> None:
     """Titles and the components that -b names are no rows."""
     if NETWORK_DIRECT.match(line):
@@ -105,7 +158,11 @@ def _check(line: str, faults: Faults) -> None:
         raise CellError(line.strip(), "TCP or UDP, two addresses, a state and a process")
 
 
-def _socket(row: re.Match[str], faults: Faults) -> Connection:
+def any_socket(line: str, faults: Faults) -> Connection | None:
+    """The socket of a line; None for a line that is no row."""
+    row = ROW.match(line)
+    if row is None:
+        return None
     family: Family = "ipv6" if row["local"].startswith("[") else "ipv4"
     kind = KINDS[row["protocol"], family]
     local, remote = _endpoint(row["local"], family), _endpoint(row["remote"], family)
@@ -119,7 +176,7 @@ def _endpoint(text: str, family: Family) -> Endpoint:
     """`0.0.0.0:135`, `[fe80::1%12]:139`; `*:*` for no peer."""
     if text == "*:*":
         return NOWHERE
-    return ENDPOINTS[family][text.replace("[", "").replace("]", "")]
+    return ENDPOINTS[family][without_brackets(text)]
 
 
 def _told(kind: Kind, cells: Sequence[str], rest: str) -> Told:

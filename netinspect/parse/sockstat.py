@@ -20,10 +20,18 @@ from typing import NamedTuple
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Owner, SocketType, State
-from netinspect.parse.bsd_address import TCP_STATES, Endpoint, endpoints_by_family
+from netinspect.parse.bsd_address import TCP_STATES, Endpoint, endpoints_by_family, without_brackets
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import UNTOLD, Holder, Kind, inet_socket, unix_socket
 from netinspect.parse.netstat_bsd import KINDS
+from netinspect.parse.plain_cells import (
+    CONNECTED,
+    FAMILIES,
+    PLAIN_PORTS,
+    PlainHosts,
+    PlainNames,
+    PlainNumbers,
+)
 
 COMMAND_WIDTH = 10
 COMMAND_COLUMN = 9
@@ -52,6 +60,7 @@ TAIL = re.compile(
 LEFT_OUT = re.compile(r"(?:sctp|div)\w*$|\?\?$|\d+/")
 # -                     /var/run/log       NetBSD: 21 characters and a blank before the peer
 NETBSD_UNIX_ENDS = re.compile(r"(?P<local>(?!-> ).{21,}?) (?P<remote>-|/.*)$", re.DOTALL)
+PIDS, FDS, NAMES = PlainNumbers(5), PlainNumbers(9), PlainNames()
 NO_NAME = ("", "-", "?", "??", "(not connected)")
 
 
@@ -81,12 +90,12 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
     batch: list[Connection] = []
     for number, line in enumerate(lines, start=1):
         if header := HEADER.match(line):
-            layout = _layout(header, line)
+            layout = layout_of(header, line)
             continue
         if not line.strip():
             continue
         try:
-            socket = _socket(line, layout, faults)
+            socket = plain_socket(line, layout) or any_socket(line, layout, faults)
         except CellError as error:
             faults.add(number, line, max(line.find(error.text), 0), error.expected)
             continue
@@ -99,7 +108,8 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
         yield batch
 
 
-def _layout(header: re.Match[str], line: str) -> Layout:
+def layout_of(header: re.Match[str], line: str) -> Layout:
+    """Where the columns are, from the header, as HEADER matches it."""
     command = header.start("command")
     if ON_THE_LEFT in line:
         return Layout(command)
@@ -109,7 +119,64 @@ def _layout(header: re.Match[str], line: str) -> Layout:
     return Layout(command, line.index("LOCAL ADDRESS"), foreign, end)
 
 
-def _socket(line: str, layout: Layout, faults: Faults) -> Connection | None:
+ENDPOINTS = {
+    separator: endpoints_by_family(is_wide=True, separator=separator) for separator in (":", ".")
+}
+PLAIN_HOSTS = {
+    separator: {family: PlainHosts(ends) for family, ends in by_family.items()}
+    for separator, by_family in ENDPOINTS.items()
+}
+
+
+def plain_socket(line: str, layout: Layout) -> Connection | None:
+    """What `any_socket` tells of a TCP connection in its columns; None for all other lines."""
+    end = layout.command + COMMAND_WIDTH
+    user, command = line[: layout.command].rstrip(" "), line[layout.command : end].strip()
+    is_odd = layout.may_cut or " " in user or user in UNKNOWN or command in UNKNOWN
+    if is_odd or line[layout.command - 1 : layout.command] != " " or line[end : end + 1] != " ":
+        return None
+    try:
+        pid, fd, name, local, remote, *words = line[end:].split()
+        separator, family = _separator(local), FAMILIES[name]
+        hosts = PLAIN_HOSTS[separator][family]
+        local, _, local_port = local.rpartition(separator)
+        remote, _, remote_port = remote.rpartition(separator)
+        owner = Owner(PIDS[pid], NAMES[command], FDS[fd])
+        return Connection(
+            "tcp",
+            family,
+            "stream",
+            _connected_state(words) if words else "UNKNOWN",
+            hosts[local],
+            hosts[remote],
+            PLAIN_PORTS[local_port],
+            PLAIN_PORTS[remote_port],
+            None,
+            None,
+            None,
+            None,
+            None,
+            NAMES[user],
+            None,
+            None,
+            owner.pid,
+            owner.process,
+            (owner,),
+            "known",
+        )
+    except (ValueError, KeyError, CellError):
+        return None
+
+
+def _connected_state(words: Sequence[str]) -> State:
+    return next((CONNECTED[word] for word in words if word in TCP_STATES), "UNKNOWN")
+
+
+def any_socket(line: str, layout: Layout, faults: Faults) -> Connection | None:
+    """The socket of a line; None for what the record does not know.
+
+    :raises CellError: it is no row.
+    """
     if line.startswith(" "):  # further addresses of an SCTP socket
         faults.remark("rows_left_out")
         return None
@@ -169,16 +236,11 @@ def _inet_socket(
     return inet_socket(kind, state, local, remote, UNTOLD, holder)
 
 
-ENDPOINTS = {
-    separator: endpoints_by_family(is_wide=True, separator=separator) for separator in (":", ".")
-}
-
-
 def _endpoint(cell: str, family: Family, layout: Layout) -> Endpoint:
     """`127.0.0.1:25`, `::1:25`, `[::1]:25`; on NetBSD `127.0.0.1.25`, `::1.25`."""
     if layout.may_cut and family == "ipv6" and len(cell) == ADDRESS_WIDTH:
         return Endpoint(cell, None, "truncated_address")
-    return ENDPOINTS[_separator(cell)][family][cell.replace("[", "").replace("]", "")]
+    return ENDPOINTS[_separator(cell)][family][without_brackets(cell)]
 
 
 def _separator(cell: str) -> str:
