@@ -170,7 +170,12 @@ def test_extended_asks_for_every_holder() -> None:
 
 
 def test_names_in_full() -> None:
-    names = {2087: b"Brave Browser Helper (Renderer)", 2086: b"another", 340: b"not asked"}
+    names = {
+        2087: b"Brave Browser Helper (Renderer)",
+        2086: b"another",
+        340: b"not asked",
+        56486: b"not that which has ended",
+    }
     source = MacOS(names.get, sees_all=True)
     table = Table("tcp", "ipv4")
     query = Query(tables=(table,), needs_holders=False)
@@ -179,6 +184,7 @@ def test_names_in_full() -> None:
     assert placed["127.0.0.1", 50201].process == "Brave Browser Helper (Renderer)"
     assert placed["127.0.0.1", 50200].process == "Antigravity IDE "  # that number is another's now
     assert placed["192.0.2.10", 49154].process == "rapportd"
+    assert placed["192.0.2.10", 50205].process is None
 
 
 def test_names_where_netstat_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +293,7 @@ def test_netstat_prints_nothing_though_there_are_sockets(root: Path) -> None:
     assert (done.status, done.out) == (3, "")
     assert done.err == (
         f"netinspect: {root}/usr/sbin/netstat -anvl -p tcp: printed nothing, but "
-        "net.inet.tcp.pcbcount is 40\n"
+        f"net.inet.tcp.pcbcount is 40; {TRY_IT}\n"
     )
 
 

@@ -21,7 +21,7 @@ from netinspect.parse.netstat_macos import ListenQueues
 from netinspect.parse.netstat_macos import read as read_netstat
 from netinspect.query import Query
 from netinspect.sources import RecordBatch
-from netinspect.sources.commands import Command
+from netinspect.sources.commands import TRY_IT, Command
 from netinspect.sources.fallback import ProcessNames, psutil_name
 from netinspect.sources.platforms import is_elsewhere
 from netinspect.sources.sysctl import read_sysctls
@@ -108,9 +108,10 @@ class MacOS:
     def _read_protocol(self, protocol: Protocol, query: Query) -> None:
         """Take all sockets of a protocol at once: what fails then fails before the first row."""
         connections = self._netstat(protocol, query)
+        tells_names = any(c.process for c in connections)  # netstat does since 26
         if query.needs_holders and protocol != "unix":
             connections = self._with_holders(connections)
-        connections = [self._named(c) for c in connections]
+        connections = [self._named(c, tells_names=tells_names) for c in connections]
         for table in query.tables:
             if table.protocol == protocol:
                 self._unread[table] = [c for c in connections if c.family == table.family]
@@ -186,12 +187,16 @@ class MacOS:
             self._tell("holders_unknown", None, message)
             return None
 
-    def _named(self, connection: Connection) -> Connection:
+    def _named(self, connection: Connection, *, tells_names: bool) -> Connection:
         """The same, with the names of its owners in full, where netstat has none or half of them.
 
-        The number of a process that has ended may be another's by now: then the names differ.
+        A name that netstat leaves empty, where it tells names, is that of a process that has ended.
+        Its number may be another's by now: then the names differ.
         """
-        owners = tuple(map(self._in_full, connection.owners))
+        owners = tuple(
+            owner if owner.process is None and tells_names else self._in_full(owner)
+            for owner in connection.owners
+        )
         if owners == connection.owners:
             return connection
         return replace(connection, owners=owners, process=owners[0].process)
@@ -225,7 +230,7 @@ def _check_emptiness(command: Command, counter: str) -> None:
     """
     count = read_sysctls(counter).number(counter)
     if count:
-        raise RefusedError(f"{command}: printed nothing, but {counter} is {count}")
+        raise RefusedError(f"{command}: printed nothing, but {counter} is {count}; {TRY_IT}")
 
 
 def _process_name(pid: int) -> bytes | None:
