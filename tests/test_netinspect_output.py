@@ -64,7 +64,7 @@ def test_what_extended_adds_is_read_back(output: str) -> None:
 
 
 TEXTS = st.none() | st.text(
-    st.characters(blacklist_categories=["Cs"], blacklist_characters="\r"), min_size=1
+    st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\0"), min_size=1
 )
 NUMBERS = st.none() | st.integers(0, 2**53)
 RECORDS = st.builds(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import chain
 from operator import attrgetter
@@ -72,11 +72,14 @@ class Capture:
             "stdin" if path == STDIN else decode_name(path.encode("utf-8", "surrogateescape"))
         )
         self.faults = Faults()
-        self._blocks = _blocks(path, self.label)
-        head = _head(self._blocks)
-        self._blocks = chain([head], self._blocks)
-        self.format = _find_format(format_name) or _recognise(head, self.label)
-        self.origin = parse_origin(_first_lines(head))
+        self._rest = _blocks(path, self.label)
+        try:
+            self._head = _head(self._rest)
+            self.format = _find_format(format_name) or _recognise(self._head, self.label)
+        except UsageError:
+            self.close()
+            raise
+        self.origin = parse_origin(_first_lines(self._head))
 
     @property
     def name(self) -> str:
@@ -97,17 +100,22 @@ class Capture:
         )
         return [*self.faults.all_notes(), Note("rows_skipped", skipped, message)]
 
+    def close(self) -> None:
+        """Read no further."""
+        self._rest.close()
+
     def batches(self) -> Iterator[list[Connection]]:
         """All its sockets, to be read once.
 
         :raises UsageError: it cannot be read any further.
         :raises ParseError: it is not what its format says, as a whole.
         """
+        blocks = chain([self._head], self._rest)
         try:
             if isinstance(self.format, BinaryFormat):
-                yield from self.format.read(self._blocks, self.faults)
+                yield from self.format.read(blocks, self.faults)
             else:
-                yield from self.format.read(_lines(self._blocks), self.faults)
+                yield from self.format.read(_lines(blocks), self.faults)
         except ParseError as error:
             raise ParseError(f"{self.label}: {error}") from None
 
@@ -127,7 +135,14 @@ class Captures:
                 f"{len(formats)}; auto recognises one"
             )
         names = formats or (AUTO,) * len(paths)
-        self.used = [Capture(path, name) for path, name in zip(paths, names, strict=True)]
+        self.used: list[Capture] = []
+        for path, name in zip(paths, names, strict=True):
+            try:
+                self.used.append(Capture(path, name))
+            except UsageError:
+                for capture in self.used:
+                    capture.close()
+                raise
         self._held: list[Connection] | None = None
         self._seen: set[Table] = set()
         self._extended: bool | None = None  # None: nobody asked
@@ -263,7 +278,7 @@ def _head(blocks: Iterator[bytes]) -> bytes:
     return head
 
 
-def _blocks(path: str, label: str) -> Iterator[bytes]:
+def _blocks(path: str, label: str) -> Generator[bytes, None, None]:
     """What is in the file, as it comes.
 
     :raises UsageError: it cannot be opened or read.
