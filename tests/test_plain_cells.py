@@ -80,7 +80,7 @@ def test_both_ways_tell_the_same(name: str) -> None:
     lines = [line.rstrip("\r") for line in text.split("\n")]
     assert any(map(short, lines))
     rng = random.Random(SEED)  # noqa: S311 nothing is to be kept secret
-    for line in lines + [damaged(line, rng) for line in lines for _ in range(200)]:
+    for line in lines + [damaged(line, rng) for line in lines for _ in range(100)]:
         found = short(line)
         if found is None:
             continue

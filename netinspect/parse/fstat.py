@@ -42,17 +42,17 @@ PLAIN = ("internet", "stream", "tcp")
 # Behind the user: %-10s %5ld %4d*. A command has 24 characters at most, and anything may stand in
 # it: the last place is taken that can be its end, and its first is fixed.
 ROW = re.compile(
-    r"(?P<command>.{1,24}) +(?P<pid>\d{1,9}) +(?P<fd>\d{1,9})\* "
-    r"(?P<domain>internet6?|unix|local) (?P<type>[a-z]+)(?: (?P<rest>.*))?$",
+    r"(?P<command>.{1,24}) +(?P<pid>\d{1,9}) +(?P<fd>\d{1,9})\* +"
+    r"(?P<domain>internet6?|unix|local) +(?P<type>[a-z]+)(?: +(?P<rest>.*))?$",
     re.ASCII | re.DOTALL,
 )
 # Of a file, a pipe or another kind of socket: `  wd /  2 drwxr-xr-x`, ` 4 pipe 0x0 state:`
 OTHER_ROW = re.compile(r".{1,24} +\d{1,9} +(?:\d+|[a-z]+)[* ]", re.ASCII | re.DOTALL)
 # tcp 0xffff80000031c7f8 *:22 <-- 10.0.0.2:5000 <==> ...      (spliced with another socket)
 INET = re.compile(
-    r"(?P<protocol>\S+)(?: (?:0x)?[0-9a-f]+(?= |$))?"
-    r"(?: (?P<first>\S*:\d+)(?: (?P<arrow>-->|<--|<->) (?P<second>\S*:\d+))?)?"
-    r"(?: (?:<==>|==>|<==).*)?$",
+    r"(?P<protocol>\S+)(?: +(?:0x)?[0-9a-f]+(?= |$))?"
+    r"(?: +(?P<first>\S*:\d+)(?: +(?P<arrow>-->|<--|<->) +(?P<second>\S*:\d+))?)?"
+    r"(?: +(?:<==>|==>|<==).*)? *$",
     re.ASCII,
 )
 #  0xffff80000031d000 <-> 0xffff800000320000        NetBSD:  <-> /var/run/log, <-> ffff8000
@@ -103,7 +103,8 @@ def plain_socket(line: str) -> Connection | None:
         user, command, pid, fd, domain, kind, name, pointer, local, arrow, remote = line.split()
         if (domain, kind, name) != PLAIN or arrow not in ("-->", "<--") or fd[-1] != "*":
             return None
-        if not POINTER.fullmatch(pointer) or not line.startswith(f" {command}", USER_WIDTH):
+        is_in_columns = line.startswith(user) and line.startswith(f" {command}", USER_WIDTH)
+        if not is_in_columns or not POINTER.fullmatch(pointer):
             return None
         local, _, local_port = local.rpartition(":")
         remote, _, remote_port = remote.rpartition(":")

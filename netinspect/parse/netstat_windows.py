@@ -104,8 +104,8 @@ class Owners(dict[str, Owner]):
     """Processes by their numbers, as text."""
 
     def __missing__(self, text: str) -> Owner:
-        if not (text.isascii() and text.isdecimal() and len(text) <= 10):
-            raise KeyError(text)
+        if not (text.isascii() and text.isdecimal() and len(text) <= 10) or int(text) == 0:
+            raise KeyError(text)  # 0 is nobody
         if len(self) >= MOST_REMEMBERED:
             self.clear()
         owner = self[text] = Owner(int(text), None, None)
@@ -126,7 +126,7 @@ def plain_socket(line: str) -> Connection | None:
     """What `any_socket` tells of an IPv4 connection with a process; None for all other lines."""
     try:
         protocol, local, remote, word, pid = line.split()
-        if protocol != "TCP" or pid == "0" or not line.startswith("  TCP "):
+        if protocol != "TCP" or not line.startswith("  TCP "):
             return None
         local, _, local_port = local.rpartition(":")
         remote, _, remote_port = remote.rpartition(":")
