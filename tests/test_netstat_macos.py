@@ -503,5 +503,20 @@ def test_what_is_recognised(line: str, is_macos: bool) -> None:
     assert FORMAT.recognises([line]) is is_macos
 
 
+def test_what_netinspect_as_macos_prints() -> None:
+    """On a system that has no such numbers it has a dash for each."""
+    dashes = "          -        -                -        -        -      -      -      -"
+    found, faults = read_all(
+        f"tcp4   0   0  *.1  *.*  LISTEN      -            - 131072 16384             :-{dashes}",
+        f"tcp4   0   0  *.2  *.*  LISTEN      -            - - -          Comet A:340{dashes}",
+        f"{0x23D:16x} stream      0      0 {'-':>16} {'23c':>16} {'-':>16} {'-':>16} /run/x",
+        f"{0x23C:16x} stream      0      0 {'-':>16} {'23d':>16} {'-':>16} {'-':>16}",
+    )
+    assert faults.count == 0
+    assert [c.owners for c in found] == [(), (Owner(340, "Comet A", None),), (), ()]
+    assert [c.cookie for c in found] == [None, None, 0x23D, 0x23C]
+    assert (found[3].state, found[3].remote_address) == ("ESTABLISHED", "/run/x")
+
+
 def test_each_state_is_in_the_fixtures() -> None:
     assert {*CONNECTED, "LISTEN", "CLOSED"} == set(STATES)

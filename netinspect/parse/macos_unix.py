@@ -21,9 +21,9 @@ from netinspect.parse.captured_socket import Queues, unix_socket
 from netinspect.parse.macos_verbose import NOTHING, TAIL, Verbose, read_columns
 from netinspect.parse.netstat_unix import SOCKET_TYPES
 
-POINTER = r" ([ 0-9a-f]{15}[0-9a-f])"
+POINTER = r" ([ 0-9a-f]{15}[0-9a-f-])"  # `-` where `netinspect as macos` knows none
 UNIX_ROW = re.compile(
-    rf" *([0-9a-f]{{5,16}}) ([a-z#0-9]+) +(\d{{1,18}}) +(\d{{1,18}}){POINTER * 4}(.*)",
+    rf" *([0-9a-f]{{1,16}}) ([a-z#0-9]+) +(\d{{1,18}}) +(\d{{1,18}}){POINTER * 4}(.*)",
     re.ASCII | re.DOTALL,
 )
 COLUMNS = re.compile(
@@ -85,6 +85,8 @@ def unix_row(match: re.Match[str]) -> UnixRow:
 
 def _number(pointer: str) -> int:
     digits = pointer.lstrip(" ")
+    if digits == "-":
+        return 0
     if " " in digits:
         raise CellError(pointer, "an address in the kernel, 16 digits wide")
     return int(digits, 16)

@@ -42,6 +42,10 @@ SINCE_26 = re.compile(
 SINCE_26_TWICE = re.compile(
     r" *\d+/\d+ +\d+/\d+ +\d+ +\d+ (.*?):(\d{1,10})(?: .*)?", re.ASCII | re.DOTALL
 )
+# The same as `netinspect as macos` prints it on a system that has no such numbers
+WITHOUT_NUMBERS = re.compile(
+    r" *[\d-]+ +[\d-]+ +[\d-]+ +[\d-]+ (.*):(\d{1,10}|-)(?: +-){8}", re.ASCII | re.DOTALL
+)
 UNTIL_12 = re.compile(r"(.*) 0x[0-9a-f]{4,8} 0x([0-9a-f]{8})", re.ASCII)
 # " %12llu %12llu" where 13 to 14 have " %7u %7u": a row of 26 that has lost its owner
 SECOND_NUMBER = re.compile(r" *\d+( +\d+) +\d+ +\d+ *", re.ASCII)
@@ -75,6 +79,8 @@ def read_columns(text: str) -> Verbose:
         return Verbose(_holder(text[:start]), int(tail[1], 16))
     if tail := SINCE_13.fullmatch(text):
         return Verbose(_holder(tail[1]), int(tail[2], 16))
+    if owner := WITHOUT_NUMBERS.fullmatch(text):
+        return NOTHING if owner[2] == "-" else Verbose(HOLDERS[owner[1].lstrip(" "), owner[2]])
     if tail := UNTIL_12.fullmatch(text):
         return Verbose(_holder_of(_numbers(tail[1])), int(tail[2], 16))
     numbers = _numbers(text)
