@@ -9,8 +9,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
-from operator import itemgetter, not_
-from socket import AF_INET
+from operator import itemgetter, not_, or_
+from socket import AF_INET, AF_INET6
 from typing import NamedTuple
 
 from netinspect.ends import (
@@ -30,28 +30,39 @@ from netinspect.parse.inet_records import HOST_PORT, IPV4_TEXT, IPV6_TEXT
 from netinspect.parse.netlink import Reply
 from netinspect.parse.seen import Seen
 
-# Of the message in inet_diag.py: family, state, local port; remote port, both addresses and the
-# interface in one, which is where it leads; cookie, expiry in ms.
-ENDS = "=16xBB2xH38sQI16x"
+# Of the message in inet_diag.py: family and state in one; local port; remote port, both addresses
+# and the interface in one, which is where it leads; cookie; expiry in ms.
+ENDS = "=16xH2xH38sQI16x"
 TIME_WAIT = STATE_NUMBERS["TIME_WAIT"]
 # Milliseconds to seconds, of all that a byte can tell: TIME_WAIT lasts a minute
 SECONDS = b"".join(bytes([second]) * 1000 for second in range(256))
-
 # Behind the remote port (2 bytes) the local and the remote address (16 each), the interface (4)
 PORT, LOCAL, REMOTE, INTERFACE = slice(0, 2), slice(2, 18), slice(18, 34), slice(34, 38)
 LOCAL_END = itemgetter(LOCAL, INTERFACE)
 
-# Family, state, whether connect() can choose the local port, where it leads, seconds left
-RawClient = tuple[int, int, int, bytes, int]
-# Family, state, local port, local address and interface, seconds left
-RawServer = tuple[int, int, int, tuple[bytes, bytes], int]
+# Family and state, where it leads, seconds left
+RawClient = tuple[int, bytes, int]
+# Family and state, local port, local address and interface, seconds left
+RawServer = tuple[int, int, tuple[bytes, bytes], int]
+
+
+def heads(states: Iterable[int]) -> frozenset[int]:
+    """Family and state as they stand in a message, read as one number of this machine's."""
+    return frozenset(
+        int.from_bytes(bytes([family, state]), sys.byteorder)
+        for family in (AF_INET, AF_INET6)
+        for state in states
+    )
+
+
+PEERLESS_HEADS = heads(PEERLESS)
+TIME_WAIT_HEADS = heads([TIME_WAIT])
 
 
 class Sockets(NamedTuple):
     """What is taken of many messages, a column each."""
 
-    families: Sequence[int]
-    states: Sequence[int]
+    heads: Sequence[int]
     ports: Sequence[int]
     ends: Sequence[bytes]
     cookies: Sequence[int]
@@ -72,45 +83,42 @@ class RawEnds:
     def __init__(self, ends: Ends, interface: Mapping[int, str]) -> None:
         self._ends = ends
         self._interface = interface
-        self._port_kinds = bytes(map(ends.ports.kinds.__getitem__, HOST_PORT))
-        self._clients: Counter[RawClient] = Counter()
+        self._port_kinds = ends.ports.kinds
+        self._free = _ports_that_are(FREE_TO_CONNECT, self._port_kinds)
+        self._listened = _ports_that_are(LISTENED, self._port_kinds)
+        self._free_clients: Counter[RawClient] = Counter()
+        self._other_clients: Counter[RawClient] = Counter()
         self._servers: Counter[RawServer] = Counter()
         self._ports: set[int] = set()
 
     def add(self, reply: Reply, seen: Seen) -> None:
         """Count the sockets of a reply that no earlier one had."""
         sockets = Sockets(*columns(reply, ENDS))
-        are_new = seen.add(sockets.cookies, sockets.states)
+        are_new = seen.add(sockets.cookies, sockets.heads)
         if are_new is not None:
             sockets = sockets.select(are_new)
-        if not PEERLESS.isdisjoint(sockets.states):
+        if not PEERLESS_HEADS.isdisjoint(sockets.heads):
             sockets = self._without_peerless(sockets)
         self._ports.update(sockets.ports)
-        kinds = list(map(self._port_kinds.__getitem__, sockets.ports))
-        if kinds.count(FREE_TO_CONNECT) == len(kinds):  # most replies
-            self._count_clients(sockets, kinds)
-            return
+        if self._free.issuperset(sockets.ports):  # most replies of a host that has clients
+            self._free_clients.update(_clients(sockets))
+        elif self._listened.issuperset(sockets.ports):  # and of one that has servers
+            self._servers.update(_servers(sockets))
+        else:
+            self._add_mixed(sockets)
+
+    def _add_mixed(self, sockets: Sockets) -> None:
+        kinds = [self._port_kinds[HOST_PORT[port]] for port in sockets.ports]
         are_servers = list(map(_is_server, kinds, sockets.ports, sockets.ends))
-        self._count_servers(sockets.select(are_servers))
-        are_clients = list(map(not_, are_servers))
-        self._count_clients(sockets.select(are_clients), list(compress(kinds, are_clients)))
-
-    def _count_clients(self, sockets: Sockets, kinds: list[int]) -> None:
-        """The remote end and the local address in one piece, as they came."""
-        families, states, _, ends, _, expiries = sockets
-        seconds = _seconds_left(states, expiries)
-        self._clients.update(zip(families, states, kinds, ends, seconds, strict=True))
-
-    def _count_servers(self, sockets: Sockets) -> None:
-        """By the local end alone: the clients are many."""
-        families, states, ports, ends, _, expiries = sockets
-        seconds = _seconds_left(states, expiries)
-        local_ends = map(LOCAL_END, ends)
-        self._servers.update(zip(families, states, ports, local_ends, seconds, strict=True))
+        self._servers.update(_servers(sockets.select(are_servers)))
+        are_free = [kind == FREE_TO_CONNECT for kind in kinds]
+        self._free_clients.update(_clients(sockets.select(are_free)))
+        others = map(not_, map(or_, are_servers, are_free))
+        self._other_clients.update(_clients(sockets.select(others)))
 
     def _without_peerless(self, sockets: Sockets) -> Sockets:
         """Those that are to be counted; of the others the port is taken down."""
-        has_peer = [state not in PEERLESS for state in sockets.states]
+        has_peer = [head not in PEERLESS_HEADS for head in sockets.heads]
         held = compress(sockets.ports, map(not_, has_peer))
         self._ends.held_ports.update(map(HOST_PORT.__getitem__, held))
         return sockets.select(has_peer)
@@ -118,17 +126,24 @@ class RawEnds:
     def decode(self) -> None:
         """Hand over what was counted."""
         self._ends.local_ports.update(map(HOST_PORT.__getitem__, self._ports))
+        self._decode_clients(self._free_clients, takes_port=True)
+        self._decode_clients(self._other_clients, takes_port=False)
         counts = self._ends.counts
+        for (head, port, (address, interface), seconds), count in self._servers.items():
+            family, state = head.to_bytes(2, sys.byteorder)
+            local = self._address(family, address, interface)
+            end = End("server", local, HOST_PORT[port], None, None)
+            counts[_kind(end, state, seconds, takes_port=False)] += count
+
+    def _decode_clients(self, clients: Counter[RawClient], *, takes_port: bool) -> None:
         found: dict[tuple[int, bytes], End] = {}
-        for (family, state, kind, packed, seconds), count in self._clients.items():
+        counts = self._ends.counts
+        for (head, packed, seconds), count in clients.items():
+            family, state = head.to_bytes(2, sys.byteorder)
             end = found.get((family, packed))
             if end is None:
                 end = found[family, packed] = self._client(family, packed)
-            counts[_kind(end, state, seconds, kind)] += count
-        for (family, state, port, (address, interface), seconds), count in self._servers.items():
-            local = self._address(family, address, interface)
-            end = End("server", local, HOST_PORT[port], None, None)
-            counts[_kind(end, state, seconds, LISTENED)] += count
+            counts[_kind(end, state, seconds, takes_port=takes_port)] += count
 
     def _client(self, family: int, packed: bytes) -> End:
         local = self._address(family, packed[LOCAL], packed[INTERFACE])
@@ -143,22 +158,40 @@ class RawEnds:
         return plain(text)
 
 
+def _ports_that_are(wanted: int, kinds: bytes) -> frozenset[int]:
+    """These ports as a message has them; to swap the bytes twice is to leave them."""
+    selectors = kinds.translate(bytes(kind == wanted for kind in range(256)))
+    return frozenset(compress(HOST_PORT, selectors))
+
+
 def _is_server(kind: int, port: int, packed: bytes) -> bool:
     if kind != OTHER:
         return kind == LISTENED
     return is_server(kind, HOST_PORT[port], int.from_bytes(packed[PORT], "big"))
 
 
-def _kind(end: End, state: int, seconds: int, port_kind: int) -> Kind:
+def _kind(end: End, state: int, seconds: int, *, takes_port: bool) -> Kind:
     left = seconds if state == TIME_WAIT else None
-    return Kind(end, TCP_STATES[state] or "UNKNOWN", left, port_kind == FREE_TO_CONNECT)
+    return Kind(end, TCP_STATES[state] or "UNKNOWN", left, takes_port)
 
 
-def _seconds_left(states: Sequence[int], expiries: Sequence[int]) -> Iterable[int]:
+def _clients(sockets: Sockets) -> Iterable[RawClient]:
+    """The remote end and the local address in one piece, as they came."""
+    return zip(sockets.heads, sockets.ends, _seconds_left(sockets), strict=True)
+
+
+def _servers(sockets: Sockets) -> Iterable[RawServer]:
+    """By the local end alone: the clients are many."""
+    ends = map(LOCAL_END, sockets.ends)
+    return zip(sockets.heads, sockets.ports, ends, _seconds_left(sockets), strict=True)
+
+
+def _seconds_left(sockets: Sockets) -> Sequence[int]:
     """0 but in TIME_WAIT: the other timers say nothing of when the connection ended."""
-    if states.count(TIME_WAIT) != len(states):
-        pairs = zip(states, expiries, strict=True)
-        expiries = [expiry if state == TIME_WAIT else 0 for state, expiry in pairs]
+    expiries = sockets.expiries
+    if not TIME_WAIT_HEADS.issuperset(sockets.heads):
+        pairs = zip(sockets.heads, expiries, strict=True)
+        expiries = [expiry if head in TIME_WAIT_HEADS else 0 for head, expiry in pairs]
     try:
         return list(map(SECONDS.__getitem__, expiries))
     except IndexError:  # a kernel with another length, longer than four minutes
