@@ -62,6 +62,8 @@ def refusal(command: str) -> str:
         ("ss ss -x4", "unix raw4 udp4 tcp4"),
         ("ss ss -tx", "unix tcp4 tcp6"),
         ("ss ss -t -6", "tcp6"),
+        ("ss ss -46", "raw4 raw6 udp6 tcp6"),
+        ("ss ss -6tu -f inet", "udp4 tcp4"),
         ("ss ss", "unix raw4 raw6 udp4 udp6 tcp4 tcp6"),
         ("ss ss -A inet,!tcp", "raw4 raw6 udp4 udp6"),
         ("ss ss -f inet6", "raw6 udp6 tcp6"),

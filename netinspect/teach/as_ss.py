@@ -12,7 +12,7 @@ from netinspect.filters.words import parse_states
 from netinspect.model import STATES, SocketType, State
 from netinspect.render.dialects.ss import Ss
 from netinspect.render.dialects.ss_details import Details
-from netinspect.teach.command_line import CommandLine
+from netinspect.teach.command_line import CommandLine, Option
 from netinspect.teach.impersonate import (
     COUNTERS,
     NOT_LOOKED_UP,
@@ -103,7 +103,7 @@ def meaning(line: CommandLine, output: Output) -> Impersonation:
         unix_types=frozenset(UNIX_TYPES[kind] for kind in kinds if kind in UNIX_TYPES),
         screen=output.width,
     )
-    selection = replace(_selection(kinds, families, words), states=states)
+    selection = replace(_selection(line, kinds, families, words), states=states)
     return Impersonation(selection, dialect, tuple(_remarks(line, kinds)))
 
 
@@ -119,8 +119,8 @@ def _asked(line: CommandLine) -> tuple[list[str], set[str], frozenset[State]]:
         elif option.flag == "-A":
             kinds = _named_kinds(kinds, option.argument or "")
             states |= CONNECTIONS
-        elif option.flag in FAMILY_FLAGS or option.flag == "-f":
-            families.add(FAMILY_FLAGS.get(option.flag) or _family(option.argument or ""))
+        elif family := _family(option):
+            families.add(family)
             states |= CONNECTIONS
     if not (kinds or families):
         return [*KIND_WORDS["all"]], {"4", "6", "unix"}, states or CONNECTIONS
@@ -151,10 +151,13 @@ def _named_kinds(kinds: list[str], argument: str) -> list[str]:
     return kinds
 
 
-def _family(word: str) -> str:
-    if word not in FAMILY_WORDS:
-        raise UsageError(f"ss -f {word}: {NOT_READ}")
-    return FAMILY_WORDS[word]
+def _family(option: Option) -> str | None:
+    """The family that a flag names: `4`, `6` or `unix`; None for other flags."""
+    if option.flag != "-f":
+        return FAMILY_FLAGS.get(option.flag)
+    if option.argument not in FAMILY_WORDS:
+        raise UsageError(f"ss -f {option.argument}: {NOT_READ}")
+    return FAMILY_WORDS[option.argument]
 
 
 def _states(
@@ -180,17 +183,30 @@ def _state(word: str) -> frozenset[State]:
     return (named | CLOSED if named & CLOSED else named) & ALL
 
 
-def _selection(kinds: list[str], families: set[str], words: list[str]) -> Selection:
+def _selection(
+    line: CommandLine, kinds: list[str], families: set[str], words: list[str]
+) -> Selection:
     """The tables in the order of ss, and the condition."""
-    versions = sorted(families - {"unix"})
     protocols = ["unix"] if any(kind in UNIX_KINDS for kind in kinds) else []
-    protocols += [kind + version for kind in INET_KINDS if kind in kinds for version in versions]
+    for kind in INET_KINDS:
+        versions = families - {"unix"} if kind == "raw" else _dumped(line, families)
+        protocols += [kind + version for version in sorted(versions) if kind in kinds]
     if not protocols:
         raise UsageError("ss: no socket tables to show with such filter")
     selection = select(protocols=protocols, expression=" ".join(words) or None)
     order = ("unix", "raw", "udp", "tcp")
     tables = sorted(selection.tables, key=lambda table: order.index(table.protocol))
     return replace(selection, tables=tuple(tables))
+
+
+def _dumped(line: CommandLine, families: set[str]) -> set[str]:
+    """The versions of IP that inet_show_netlink() asks for: of -4 and -6 the last one alone.
+
+    Raw sockets ss reads from /proc, where both count.
+    """
+    named = [family for family in map(_family, line.options) if family]
+    versions = families - {"unix"}
+    return {named[-1]} if named and named[-1] in versions else versions
 
 
 def _remarks(line: CommandLine, kinds: list[str]) -> list[str]:
