@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from netinspect.model import Connection, Owner
@@ -118,6 +119,29 @@ def test_the_family_decides_between_listeners_on_both() -> None:
     ipv6 = lsof(**{**listen, "local_address": "::", "family": "ipv6"})
     ipv4, joined = join(both, [ipv6])
     assert (ipv4.pid, joined.pid) == (None, 812)
+
+
+def test_the_family_decides_also_where_one_process_listens_on_both() -> None:
+    listening: dict[str, Any] = {"state": "LISTEN", "remote_address": None, "remote_port": None}
+    base = [
+        netstat(family="ipv4", local_address="0.0.0.0", local_port=22, **listening),
+        netstat(family="ipv6", local_address="::", local_port=22, **listening),
+    ]
+    held = [
+        lsof(family="ipv6", local_address="::", local_port=22, dual_stack=False, **listening),
+        lsof(family="ipv4", local_address="0.0.0.0", local_port=22, **listening),
+    ]
+    joined = join(base, held)
+    assert [c.family for c in joined] == ["ipv4", "ipv6"]
+    assert [c.owners for c in joined] == [(LSOF,), (LSOF,)]
+    assert [c.dual_stack for c in joined] == [UNSET, False]
+
+
+def test_what_only_a_listener_has_is_not_given_to_another_socket() -> None:
+    bound = netstat(state="BOUND", exposure=None, remote_address=None, remote_port=None)
+    taken = replace(bound, state="LISTEN", exposure="private", owners=(LSOF,))
+    (joined,) = join([bound], [taken])
+    assert (joined.state, joined.exposure, joined.owners) == ("BOUND", None, (LSOF,))
 
 
 def test_sockets_with_different_inodes_are_not_the_same() -> None:

@@ -117,9 +117,9 @@ def _best(
         one = joined[place]
         return (
             one.inode is not None and one.inode == other.inode,
+            one.family == other.family,  # before the process: it may listen on both
             place not in taken or one.pid == other.pid,
             one.pid is not None and one.pid == other.pid,
-            one.family == other.family,
         )
 
     return max(may_be, key=likeness)
@@ -148,6 +148,9 @@ def _merged(one: Connection, other: Connection) -> Connection:
         for key in ADDED
         if getattr(one, key) in (None, UNSET) and (theirs := getattr(other, key)) is not UNSET
     }
+    if (one.family, one.state) != (other.family, other.state):  # they are of listeners
+        for key in ("dual_stack", "exposure"):
+            added.pop(key, None)
     for key in ("local_address", "remote_address"):
         ours, theirs = getattr(one, key), getattr(other, key)
         if _plain(ours) != _plain(theirs):  # it was cut
