@@ -32,11 +32,11 @@ MOST_HEAD = 1 << 20
 BLOCK_SIZE = 1 << 18
 # Where the formats are; those first that look at more.
 MODULES = (
+    "netstat_json",  # any object of JSON may be a line of our own NDJSON
     "netinspect_output",
     "proc_files",
     "ss_dump",
     "ss",
-    "netstat_json",
     "lsof_fields",
     "lsof",
     "fstat",
