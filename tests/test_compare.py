@@ -77,7 +77,7 @@ CAPTURE = str(Path(__file__).parent / "fixtures/freebsd/12-netstat-an.txt")
             [
                 "netstat -tan6 | grep ::1",
                 "netstat -an -p tcp -f inet6 | grep ::1",
-                "ss -tan6 '(' sport '>=' :8000 and sport '<=' :8100 ')' dst ::1",
+                "ss -tan6 '(' sport '>=' :8000 and sport '<=' :8100 ')' dst '[::1]'",
                 'netstat -an -p TCPv6 | findstr "::1"',
             ],
         ),

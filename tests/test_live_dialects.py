@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,8 +20,11 @@ from hypothesis import strategies as st
 
 from netinspect.api import Listing
 from netinspect.cli.dialects import in_order
+from netinspect.filters.selection import select
 from netinspect.render.dialects.dialect import render_dialect
+from netinspect.teach.compare import print_side
 from netinspect.teach.impersonate import impersonate
+from netinspect.teach.typed import typed
 from tests.namespace import private_network, why_not
 from tests.program import run, run_on_terminal
 from tests.sockets import open_zoo
@@ -207,6 +211,47 @@ def test_any_flags_of_netstat(flags: set[str]) -> None:
 
 def test_everything_that_netstat_shows() -> None:
     assert_same("netstat -an", lambda text: Counter(text.split("Active UNIX")[0].splitlines()))
+
+
+@pytest.mark.parametrize("name", ["gnu", "ss"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"states": ["time-wait"]},
+        {"states": ["fin-wait-1", "syn-sent"], "protocols": ["tcp"]},
+        {"listening": True, "protocols": ["tcp4"]},
+        {"listening": True},
+        {"protocols": ["udp6"]},
+        {"protocols": ["tcp"], "states": ["close-wait"], "addresses": ["::1"]},
+        {"protocols": ["tcp6"], "local_addresses": ["fe80::/10"], "states": ["listen"]},
+        {"protocols": ["tcp"], "states": ["established"], "expression": "dst 127.0.0.1"},
+    ],
+    ids=str,
+)
+def test_what_compare_says_to_type(name: str, question: dict[str, Any]) -> None:
+    """It brings the rows that compare shows, where it can ask for them."""
+    selection = select(**question)
+    words = question.get("expression", "").split()
+    command = typed(name, selection, words)
+    if command.notes:
+        pytest.skip(command.notes[0])
+    need(command.argv[0])
+    for _ in range(PATIENCE):
+        before = shell_rows(command.text)
+        sockets = [c for batch in Listing(selection, with_owners=False) for c in batch]
+        printed = print_side(name, selection, words, sockets, is_terminal=False)
+        if before == shell_rows(command.text):
+            break
+    # ss is as wide as its widest row, also where grep takes that away
+    mine = Counter(" ".join(slot.row.split()) for slot in printed.slots if slot.row)
+    assert mine == before
+    assert mine
+
+
+def shell_rows(line: str) -> Counter[str]:
+    text = theirs(["sh", "-c", line])
+    rows = (" ".join(row.split()) for row in text.splitlines())
+    return Counter(row for row in rows if not re.match("Active|Proto|Netid|State|Recv-Q", row))
 
 
 @pytest.mark.parametrize("columns", [60, 80, 132, 250])
