@@ -14,7 +14,7 @@ BIN := .venv/bin
 MAN := man/netinspect.1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint type package bench soak man install uninstall clean venv venv-dev
+.PHONY: help run test lint type package bench bench-captures soak man install uninstall clean venv venv-dev
 
 help: ## show this list
 	@echo 'usage: make TARGET [PYTHON=python3.12]'
@@ -41,6 +41,9 @@ package: venv-dev ## build sdist and wheel, check that they are complete
 
 bench: venv-dev ## the measurements, beside ss, lsof and netstat
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-captures: venv-dev ## reading captured output, beside a plain split() of its lines
+	@$(BIN)/python -m benchmarks.captures $(ARGS)
 
 soak: venv-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
