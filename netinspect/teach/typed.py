@@ -220,9 +220,9 @@ def _ss_port(r: PortRange) -> str:
 
 
 def _ss_network(n: Network) -> str:
-    host, slash, length = _network_text(n).partition("/")
-    text = f"[{host}]" if ":" in host else host  # or else a port would begin at its first colon
-    return f"{'src' if n.side == 'local' else 'dst'} {text}{slash}{length}"
+    text = _network_text(n)
+    host = f"[{text}]" if ":" in text else text  # or else a port would begin at its first colon
+    return f"{'src' if n.side == 'local' else 'dst'} {host}"
 
 
 def _is_host(n: Network) -> bool:
