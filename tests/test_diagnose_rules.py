@@ -452,3 +452,15 @@ class TestThresholds:
             *("never_accepted", "zero_window", "receive_queue_not_read", "retransmits"),
             "udp_drops",
         }
+
+
+def test_what_another_source_does_not_tell() -> None:
+    seen = scene([PLAIN])._replace(sources=("macos",))
+    for code in ("fin_wait2_leak", "syn_sent_pile", "zero_window", "retransmits"):
+        assert reason(code, seen) == "macos tells no timers"
+    seen = scene([replace(PLAIN, inode=None)])._replace(sources=("macos",))
+    for code in ("orphans", "never_accepted"):
+        assert reason(code, seen) == "macos tells no inodes"
+    assert reason("udp_drops", seen) == "macos tells no drops"
+    told = scene([replace(PLAIN, timer=Timer("keepalive", 1, 0))])._replace(sources=("ss",))
+    assert faults("fin_wait2_leak", told) == []

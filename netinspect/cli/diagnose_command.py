@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 RULES = "Rule options"
 FORMATS = ("table", "json", "ndjson", "csv", "tsv")
 DEFAULT_SAMPLE_S = 2.0
-PROTOCOLS = ("tcp", "udp", "udplite", "unix")
+PROTOCOLS = ("tcp", "udp", "unix")
 TICK_S = 0.1
 
 
@@ -197,14 +197,17 @@ def observation_of(
     """
     from netinspect.api import Listing
     from netinspect.monitor.observe import observe
+    from netinspect.sources.platforms import platform
 
     captures = captures_of(options)
     if not options["protocols"] and not captures:
         options = {**options, "protocols": PROTOCOLS}
     selection = selection_of(options, words)
+    # On Linux they are looked for once, when it is known of which sockets.
+    with_owners = captures is not None or platform() != "linux"
     return observe(
         lambda: Listing(
-            selection, source=options["source"], captures=captures, with_owners=captures is not None
+            selection, source=options["source"], captures=captures, with_owners=with_owners
         ),
         seconds=seconds,
         wait=wait,

@@ -26,6 +26,7 @@ TELLING: frozenset[State] = frozenset(
     }
 )
 Key = tuple[object, ...]
+LINUX_SOURCES = ("sock_diag", "proc")
 
 
 def is_telling(connection: Connection) -> bool:
@@ -97,6 +98,17 @@ class Scene(NamedTuple):
     limits: SystemLimits
     ports: Evidence | None
     seconds: float | None
+    sources: tuple[str, ...] = LINUX_SOURCES
+
+    def need_told(self, what: str, test: Callable[[Connection], object]) -> None:
+        """For rules that look at something which only sources of Linux tell for sure.
+
+        :param test: true of a socket of which it is told.
+        :raises NotCheckedError: it is told of no socket here.
+        """
+        others = [source for source in self.sources if source not in LINUX_SOURCES]
+        if others and not any(map(test, self.last.connections)):
+            raise NotCheckedError(f"{', '.join(others)} tells no {what}")
 
     def need_sample(self) -> float:
         """The seconds between two moments.

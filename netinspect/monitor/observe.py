@@ -23,6 +23,7 @@ from netinspect.model import Connection, Note, State
 from netinspect.owners import find_owners
 from netinspect.settings import PORTS, Settings
 from netinspect.sources.limits import read_limits
+from netinspect.sources.platforms import platform
 from netinspect.sources.settings import read_counters, read_settings
 
 # Of a destination with fewer connections than this part of the ports there is nothing to be said.
@@ -140,6 +141,7 @@ def _observation(
         limits=limits,
         ports=_ports(last, settings, counters, before, seconds) if here else None,
         seconds=seconds,
+        sources=listing.envelope.sources,
     )
     return Observation(scene, listing, notes)
 
@@ -165,8 +167,8 @@ def _ports(
 
 
 def _with_owners(connections: list[Connection]) -> tuple[list[Connection], list[Note]]:
-    wanted = {c.inode for c in connections if c.inode}
-    if not wanted or any(c.owners for c in connections):
+    wanted = {c.inode for c in connections if c.inode and not c.owners}
+    if not wanted or platform() != "linux":  # elsewhere the source has told them
         return connections, []
     owners = find_owners(wanted)
     attached = owners.attach(connections)

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from netinspect.limits import FileUse, SystemLimits
 from netinspect.model import decode_name
 from netinspect.parse.proc_pid import parse_open_files
+from netinspect.sources.platforms import system_path
 
 
-def read_limits(root: str = "/proc") -> SystemLimits:
-    """What this system tells of them."""
+def read_limits(root: str | None = None) -> SystemLimits:
+    """What this system tells of them: Linux, by its /proc."""
+    root = system_path("/proc") if root is None else root
     return SystemLimits(
         conntrack_count=_number(f"{root}/sys/net/netfilter/nf_conntrack_count"),
         conntrack_max=_number(f"{root}/sys/net/netfilter/nf_conntrack_max"),

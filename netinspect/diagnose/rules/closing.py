@@ -43,6 +43,7 @@ def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Half closed by a program that keeps the descriptor: no timer ends that."""
+    scene.need_told("timers", lambda c: c.timer)
     held = [c for c in scene.last.in_states("FIN_WAIT2") if not is_unheld(c) and c.timer is None]
     for sockets in _by_owner(held).values():
         found = _leaking(scene, sockets, limits) or _lasting(scene, sockets, limits["many"])
@@ -58,6 +59,7 @@ def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 def orphans(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Closed by their program with data that the peer does not take."""
+    scene.need_told("inodes", lambda c: c.inode)
     states: tuple[State, ...] = ("FIN_WAIT1", "CLOSING", "LAST_ACK")
     stuck = [c for c in scene.last.in_states(*states) if is_unheld(c) and c.send_q]
     total = scene.counters.get("TCP.orphan")

@@ -16,6 +16,7 @@ from netinspect.model import Connection
 
 def zero_window(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """The peer's buffer is full: its program does not read."""
+    scene.need_told("timers", lambda c: c.timer)
     for sender in _zero_windows(scene):
         info = _info(sender)
         waited = info.last_data_sent_ms_ago if info else None
@@ -89,6 +90,7 @@ def unread(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 def retransmits(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """What is sent is not acknowledged: the path loses it."""
+    scene.need_told("timers", lambda c: c.timer)
     lossy: defaultdict[str | None, list[Connection]] = defaultdict(list)
 
     def is_lossy(c: Connection) -> bool:

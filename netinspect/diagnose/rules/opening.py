@@ -13,6 +13,7 @@ from netinspect.model import Connection
 
 def syn_sent(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Nobody answers: a firewall, no route back, or an accept queue that is full there."""
+    scene.need_told("timers", lambda c: c.timer)
     waiting: defaultdict[str, list[Connection]] = defaultdict(list)
     for c in scene.last.in_states("SYN_SENT"):
         if c.timer and c.timer.retransmits >= limits["retransmits"]:

@@ -29,6 +29,7 @@ def conntrack(scene: Scene, limits: Limits) -> Iterator[Fault]:
 def udp_drops(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Datagrams that came, and for which the socket's buffer had no room."""
     scene.need_sample()
+    scene.need_told("drops", lambda c: c.drops is not None)
     for now in scene.last.connections:
         before = scene.first.by_key.get(key_of(now))
         lost = (now.drops or 0) - (before.drops or 0 if before else 0)
