@@ -33,6 +33,7 @@ from netinspect.render.columns import COLUMNS, WIDE_COLUMNS
 from netinspect.render.fact_lines import fact_lines
 from netinspect.render.table import Layout, render_table
 from tests import kernel_messages as kernel
+from tests.capture_seeds import capture_seeds, parse_capture
 
 SEED = 20_240
 LONGEST_INPUT = 4096
@@ -482,5 +483,6 @@ TARGETS = (
     Target("proc_pid", process_seeds(), parse_process, ParseError),
     Target("words", word_seeds(), parse_words, UsageError),
     Target("expression", EXPRESSION_SEEDS, read_expression, UsageError),
+    Target("capture", capture_seeds(), parse_capture, ParseError),
 )
 TARGET_NAMES = [target.name for target in TARGETS]

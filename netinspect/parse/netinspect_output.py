@@ -33,6 +33,8 @@ HEAD = re.compile(r'\s*(\{\s*"schema_version".*?),\s*"connections"\s*:', re.DOTA
 LAST_LINE = re.compile(r'\s*\],"notes":(\[.*\])\}\s*')
 NDJSON_LINE = re.compile(r'\s*\{.*"protocol":')
 
+# No JSON, not what it should hold, and no UTF-8 in a string
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 RECORD = msgspec.json.Decoder(Connection)
 OBJECT = msgspec.json.Decoder(dict[str, Any])
 NOTES = msgspec.json.Decoder(list[Note])
@@ -62,7 +64,7 @@ def parse_origin(lines: Sequence[str]) -> Origin:
         return Origin()
     try:
         return ORIGIN.decode(_encoded(match[1]) + b"}")
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Origin()
 
 
@@ -88,14 +90,14 @@ def _rows_of_json(lines: Iterable[str], faults: Faults) -> Iterator[tuple[int, s
             continue
         try:
             faults.notes += NOTES.decode(_encoded(last[1]))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             faults.add(number, line, 0, "the notes of a listing")
 
 
 def _read_document(text: str, faults: Faults) -> Iterator[list[Connection]]:
     try:
         document = DOCUMENT.decode(_encoded(text))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ParseError(f"expected the JSON of a listing: {error}") from None
     faults.notes += document.notes
     records = []
@@ -116,7 +118,7 @@ def _read_rows(rows: Iterator[tuple[int, str]], faults: Faults) -> Iterator[list
         try:
             text = "\n".join([line for _, line in some])
             yield RECORD.decode_lines(_encoded(text))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             yield list(_read_singly(some, faults))
 
 
@@ -127,7 +129,7 @@ def _read_singly(rows: Iterable[tuple[int, str]], faults: Faults) -> Iterator[Co
             continue
         try:
             yield _record(OBJECT.decode(_encoded(line)))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             faults.add(number, line, 0, f"{SOCKET}: {error}")
 
 
@@ -161,7 +163,7 @@ def _read_csv(lines: Lines, faults: Faults, delimiter: str = ",") -> Iterator[li
                 records.append(_record(_found(columns, cells)))
         except StopIteration:
             break
-        except (csv.Error, ValueError, msgspec.DecodeError) as error:
+        except (csv.Error, ValueError, *UNREADABLE) as error:
             faults.add(rows.line_num, delimiter.join(cells), 0, f"{SOCKET}: {error}")
         if len(records) >= BATCH_SIZE:
             yield records
