@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from netinspect.filters.selection import Selection
@@ -230,6 +229,8 @@ def _is_host(n: Network) -> bool:
 
 
 def _network_text(n: Network) -> str:
+    from ipaddress import ip_address, ip_network  # most questions name no address
+
     if _is_host(n):
         return str(ip_address(n.packed))
     return str(ip_network((n.packed, n.prefix_length)))

@@ -9,7 +9,8 @@
 
 Hosts are cut to 16 characters, unless an option makes the columns wide. Source: protopr() and
 inetprint() of netstat.tproj/{inet,inet6}.c of Apple's network_cmds, and what FreeBSD and OpenBSD
-have changed of it. What the kernel of a Mac counts and ours does not is printed as `-`.
+have changed of it. macOS 26.3 prints wide titles above narrow columns, by mistake, and narrow ones
+above wide; ours are those of 26.0. What a Mac's kernel counts and ours does not is printed as `-`.
 """
 
 from __future__ import annotations
