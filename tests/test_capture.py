@@ -185,6 +185,29 @@ def test_several_captures_are_joined(tmp_path: Path) -> None:
     assert (listener.state, listener.owner_status) == ("LISTEN", "unsupported")
 
 
+def test_netstat_and_lsof_of_a_mac_are_joined() -> None:
+    folder = Path(__file__).parent / "roots" / "macos-26" / "output"
+    alone = snapshot(captures=str(folder / "tcp-v-l"))
+    shown = snapshot(captures=[str(folder / "tcp-v-l"), str(folder / "lsof")])
+    assert shown.sources == ("macos-netstat", "lsof-fields")
+    held = {c.local_port: [(o.pid, o.process, o.fd) for o in c.owners] for c in shown.connections}
+    assert held[80] == [(501, "nginx", 6), (502, "nginx", 6)]
+    assert held[8021] == [(1, "launchd", 9)]
+    assert held[50200] == [(2086, "Antigravity IDE Helper", 31)]
+    of_tcp = [c for c in shown.connections if c.protocol == "tcp"]
+    assert len(of_tcp) == len(alone.connections)
+
+
+def test_netstat_and_sockstat_of_freebsd_are_joined() -> None:
+    folder = Path(__file__).parent / "roots" / "freebsd14" / "answers"
+    alone = snapshot(captures=str(folder / "netstat-wide"), protocols=["tcp"])
+    paths = [str(folder / "netstat-wide"), str(folder / "sockstat")]
+    shown = snapshot(captures=paths, protocols=["tcp"])
+    assert len(shown.connections) == len(alone.connections)
+    assert {c.owner_status for c in alone.connections} == {"unsupported"}
+    assert any(c.owners for c in shown.connections)
+
+
 def test_a_summary_counts_what_is_there_and_nothing_else(tmp_path: Path) -> None:
     from netinspect.api import Listing
 
