@@ -210,4 +210,5 @@ def _wanted(selection: Selection, options: dict[str, Any]) -> Wanted:
         captures=captures_of(options),
         has_owners=not options["no_owners"],
         sample_seconds=options["sample_seconds"],
+        is_explained=options["explain_plan"],
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import asdict, replace
 
 from netinspect.api import Listing
+from netinspect.cli.options import explain_plan
 from netinspect.diagnose.destinations import HISTORY_SECONDS, RATE_SECONDS
 from netinspect.diagnose.time_wait import (
     Picture,
@@ -51,6 +52,7 @@ class Wanted(NamedTuple):
     captures: Captures | None
     has_owners: bool
     sample_seconds: float | None
+    is_explained: bool = False
 
 
 class Look(NamedTuple):
@@ -87,7 +89,8 @@ def ask(wanted: Wanted) -> TimeWait:
     if before:
         evidence = _compared(evidence, before, look, wanted)
     destinations, owner_notes = _with_owners(wanted, look)
-    return _document(look, evidence._replace(picture=look.picture), destinations, owner_notes)
+    explain_plan(look.listing, is_wanted=wanted.is_explained)
+    return _document(look, evidence, destinations, owner_notes)
 
 
 def _rate_seconds(wanted: Wanted) -> int:
@@ -192,7 +195,10 @@ def _compared(evidence: Evidence, before: Moment, look: Look, wanted: Wanted) ->
 
 
 def _document(
-    look: Look, evidence: Evidence, destinations: tuple[Destination, ...], owner_notes: list[Note]
+    look: Look,
+    evidence: Evidence,
+    destinations: tuple[Destination, ...],
+    owner_notes: list[Note],
 ) -> TimeWait:
     seen, settings, sample = evidence.picture, evidence.settings, evidence.sample
     return TimeWait(

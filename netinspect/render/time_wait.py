@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from netinspect.diagnose.time_wait_evidence import name_of
 from netinspect.diagnose.time_wait_record import Destination, TimeWait
-from netinspect.render.columns import endpoint
-from netinspect.render.document import render_document
 from netinspect.render.escape import display_width, escape_cell
 from netinspect.render.findings import finding_lines
 from netinspect.render.wrapped import DEFAULT_WIDTH, paragraph
@@ -51,6 +50,8 @@ def render_time_wait(
     if output == "table":
         lines = _lines(document, top, terminal_width, languages)
         return (f"{line}\n".encode() for line in lines)
+    from netinspect.render.document import render_document  # a table does not need it
+
     shown = msgspec.structs.replace(document, destinations=document.destinations[:top])
     return render_document(
         shown, shown.destinations, KEYS, output, is_terminal=terminal_width is not None
@@ -150,9 +151,7 @@ def _columns(destinations: Sequence[Destination]) -> list[Column]:
 
 def _end(destination: Destination) -> str:
     """The server's end: here, or there."""
-    if destination.side == "server":
-        return endpoint(destination.local_address, destination.local_port)
-    return endpoint(destination.remote_address, destination.remote_port)
+    return escape_cell(name_of(destination))
 
 
 def _from(destination: Destination) -> str:
