@@ -93,6 +93,12 @@ def test_netbsd_prints_the_peer_first() -> None:
     assert ends(socket) == ("10.0.0.2", 5000, "10.0.0.1", 22)
 
 
+def test_netbsd_prints_no_address_of_a_socket_without_one() -> None:
+    row = "root     sshd         668    4* internet dgram udp c1a2b3c4"
+    (socket,) = parse(row, header=NETBSD_HEADER)
+    assert (socket.state, ends(socket)) == ("UNCONN", ("0.0.0.0", 0, None, None))
+
+
 def test_unix_sockets() -> None:
     sockets = parse(
         "root     syslogd    51001    5* unix dgram 0xffff80000031d000 <-> 0xffff800000320000",

@@ -55,6 +55,12 @@ def test_lists_that_begin_anew_are_one() -> None:
     assert len(parse(text)) == 3
 
 
+def test_names_may_be_any_bytes() -> None:
+    text = document({"type": "stream", "path": "/run/BYTES"}).replace("BYTES", "\udcff\\\\é")
+    (socket,) = parse(text)
+    assert socket.local_address == "/run/\\xff\\\\é"
+
+
 def test_queues_of_listeners() -> None:
     (socket,) = parse(document({**LISTENER, "listen-queue-sizes": "3/0/128    "}))
     assert (socket.state, socket.recv_q, socket.send_q) == ("LISTEN", 3, 128)
@@ -101,13 +107,17 @@ def test_an_object_of_another_shape_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "Input data was truncated"),
-        ("usage: netstat", "JSON is malformed: invalid character (byte 0)"),
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ("usage: netstat", "Expecting value: line 1 column 1 (char 0)"),
         (
             '{"statistics": {"socket": [{}, "type": "stream"]}}',
-            "JSON is malformed: expected ',' or ']' (byte 37)",
+            "Expecting ',' delimiter: line 1 column 38 (char 37)",
         ),
         ("[]", "Expected `object`, got `array`"),
+        (
+            "[" * 100_000,
+            "too many brackets within each other",
+        ),
     ],
 )
 def test_what_is_no_json_of_netstat(text: str, problem: str) -> None:

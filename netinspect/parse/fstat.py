@@ -21,8 +21,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from netinspect.errors import CellError
-from netinspect.model import Connection, Family, Owner
-from netinspect.parse.bsd_address import Endpoint, endpoints_by_family, without_brackets
+from netinspect.model import Connection, Owner
+from netinspect.parse.bsd_address import endpoints_by_family, without_brackets
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import (
     NOWHERE,
@@ -38,6 +38,7 @@ from netinspect.parse.plain_cells import PLAIN_PORTS, PlainHosts, PlainNames, Pl
 HEADER = re.compile(r"USER +CMD +PID +FD +MOUNT +INUM ")
 OPENBSD_HEADER = re.compile(r".* R/W +SZ\|DV")
 USER_WIDTH = 8
+UNBOUND = "*:*"  # NetBSD prints nothing for it
 PLAIN = ("internet", "stream", "tcp")
 # Behind the user: %-10s %5ld %4d*. A command has 24 characters at most, and anything may stand in
 # it: the last place is taken that can be its end, and its first is fixed.
@@ -168,19 +169,15 @@ def _inet_socket(
     if kind is None:
         faults.remark("rows_left_out")
         return None
-    ends = [_endpoint(text, kind.family) for text in (found["first"], found["second"])]
-    local, remote = reversed(ends) if is_peer_first and found["second"] else ends
+    first, second = found["first"] or UNBOUND, found["second"]
+    ends = ENDPOINTS[kind.family]
+    local = ends[without_brackets(second if is_peer_first and second else first)]
+    peer = first if is_peer_first else second
+    remote = ends[without_brackets(peer)] if second and peer else NOWHERE
     if kind.protocol == "tcp" and local.port and remote is NOWHERE:
         faults.remark("taken_for_listeners")
         return inet_socket(kind, "LISTEN", local, remote, UNTOLD, holder)
     return inet_socket(kind, None, local, remote, UNTOLD, holder)
-
-
-def _endpoint(text: str | None, family: Family) -> Endpoint:
-    """`*:22`, `10.0.0.1:22`, `[::1]:22`; none for a socket that has neither address nor port."""
-    if text is None:
-        return NOWHERE
-    return ENDPOINTS[family][without_brackets(text)]
 
 
 def _unix_socket(row: re.Match[str], holder: Holder) -> Connection:

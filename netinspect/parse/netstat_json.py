@@ -13,8 +13,10 @@ meanwhile: "Some ... sockets may have been created" in the middle of the list.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -62,17 +64,13 @@ class XoSocket(msgspec.Struct, rename="kebab"):
 class XoStatistics(msgspec.Struct):
     """The container of the list."""
 
-    socket: list[msgspec.Raw] = []
+    socket: list[Any] = []
 
 
 class XoDocument(msgspec.Struct):
     """The whole output."""
 
     statistics: XoStatistics
-
-
-DOCUMENT = msgspec.json.Decoder(XoDocument)
-SOCKET = msgspec.json.Decoder(XoSocket)
 
 
 def read(lines: Lines, faults: Faults, *, is_wide: bool = False) -> Iterator[list[Connection]]:
@@ -83,33 +81,31 @@ def read(lines: Lines, faults: Faults, *, is_wide: bool = False) -> Iterator[lis
     endpoints = endpoints_by_family(is_wide=is_wide)
     unix_rows = UnixRows()
     batch: list[Connection] = []
-    for number, raw in enumerate(_objects("\n".join(lines)), start=1):
+    for number, item in enumerate(_items("\n".join(lines)), start=1):
         try:
-            socket = SOCKET.decode(raw)
+            socket = msgspec.convert(item, XoSocket)
             if socket.type is not None:
                 unix_rows.append(_unix_row(socket, socket.type))
             elif socket.protocol is not None:
                 batch += _inet_socket(socket, socket.protocol.strip(), endpoints, faults)
-        except msgspec.MsgspecError as error:
-            faults.add(
-                number,
-                bytes(raw).decode("utf-8", "surrogateescape"),
-                0,
-                f"a socket as netstat writes it: {error}",
-            )
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
+            faults.add(number, json.dumps(item), 0, f"a socket as netstat writes it: {error}")
         except CellError as error:
-            text = bytes(raw).decode("utf-8", "surrogateescape")
+            text = json.dumps(item)
             faults.add(number, text, max(text.find(error.text), 0), error.expected)
     batch += unix_rows.sockets()
     for start in range(0, len(batch), BATCH_SIZE):
         yield batch[start : start + BATCH_SIZE]
 
 
-def _objects(text: str) -> list[msgspec.Raw]:
-    raw = NEXT_LIST.sub(",", text).encode("utf-8", "surrogateescape")
+def _items(text: str) -> list[Any]:
+    """The objects of the list. Not by msgspec: it takes no bytes that are not UTF-8."""
     try:
-        return DOCUMENT.decode(raw).statistics.socket
-    except msgspec.MsgspecError as error:
+        document = json.loads(NEXT_LIST.sub(",", text))
+        return msgspec.convert(document, XoDocument).statistics.socket
+    except RecursionError:
+        raise ParseError("netstat --libxo json: too many brackets within each other") from None
+    except (ValueError, msgspec.ValidationError) as error:
         raise ParseError(f"netstat --libxo json: {error}") from None
 
 
