@@ -88,6 +88,7 @@ def complete(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], 
 
 
 def test_commands(complete: Callable[[str], set[str]]) -> None:
+    assert complete("netinspect translate --to free") == {"freebsd"}
     assert complete("netinspect ex") == {"explain"}
     assert complete("netinspect explain --on fr") == {"freebsd"}
     assert complete("netinspect s") == {"summary", "schema", "states"}

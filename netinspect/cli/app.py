@@ -34,6 +34,7 @@ COMMANDS = {
     "diagnose": "what is wrong, how that shows, and what to do",
     "check": "one value against thresholds, for Nagios and Icinga",
     "explain": "a netstat, ss, lsof or sockstat command, flag by flag, as any system reads it",
+    "translate": "what to type there for a command of here, and what is lost",
     "flags": "what a letter means to netstat, ss, lsof and sockstat, side by side",
     "states": "what a TCP state means, how long it lasts, what many of them are a sign of",
     "compare": "the same sockets as netstat of Linux and of macOS print them, side by side",

@@ -17,6 +17,7 @@ COMMANDS_WITH_JSON = ("list", "summary", "port", "time-wait", "diagnose")
 TAUGHT = {
     "compare": "netinspect.teach.compare:Comparison",
     "explain": "netinspect.teach.explain:Explanations",
+    "translate": "netinspect.teach.translate:Translations",
     "flags": "netinspect.teach.flags:Flags",
     "states": "netinspect.teach.states:States",
     "lab": "netinspect.lab.event:Event",

@@ -76,8 +76,11 @@ def join(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def describe(question: Question, tool: Tool | None = None) -> str:
-    """What is shown. With a tool, what it takes where the question leaves it open is said too."""
+def describe(question: Question, tool: Tool | None = None, *, has_default: bool = True) -> str:
+    """What is shown. With a tool, what it takes where the question leaves it open is said too.
+
+    :param has_default: also the states, where the question names none.
+    """
     if question.shows not in ("sockets", "files"):
         return _describe_other(question)
     text = _sockets(question, tool)
@@ -85,10 +88,12 @@ def describe(question: Question, tool: Tool | None = None) -> str:
         text = "the queues of listening sockets"
     if "kill_socket" in question.asks:
         text = f"CLOSES {text}"
-    asks = [ASKS[ask] for ask in question.asks if ask in ASKS]
+    asks = [phrase for ask, phrase in ASKS.items() if ask in question.asks]
     if question.repeat is not None:
         asks.append(f"every {question.repeat or '15'} s")
-    parts = [text, join(asks) if asks else "", _default_states(question, tool)]
+    parts = [text, join(asks) if asks else ""]
+    if has_default:
+        parts.append(_default_states(question, tool))
     return "; ".join(part for part in parts if part)
 
 

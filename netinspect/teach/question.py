@@ -151,6 +151,7 @@ def _question(line: CommandLine, gathered: _Gathered) -> Question:
     families = dict.fromkeys(gathered.lists["family"])
     protocols = [AS_PROTOCOLS[name] for name in families if name in AS_PROTOCOLS]
     protocols += [name for name in gathered.lists["protocol"] if name not in protocols]
+    protocols = ["raw" if name == "ip" else name for name in protocols]
     named = [FAMILIES.get(name, name) for name in families if name not in AS_PROTOCOLS]
     if line.tool.system == "windows":
         named += ["ipv6" if name.endswith("v6") else "ipv4" for name in protocols]

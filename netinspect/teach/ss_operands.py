@@ -21,6 +21,7 @@ SYNTAX_ERROR = 'ss: bison bellows (while parsing filter): "syntax error!" Sorry.
 BOTH_PORTS = re.compile(r"\(? ?sport (?:= )?:?(\S+) or dport (?:= )?:?\1 ?\)?")
 ONE_PORT = re.compile(r"(?:sport|dport) (?:(?:=|==|eq) )?:?(\S+)")
 ONE_HOST = re.compile(r"(?:src|dst) (?:= ?)?(\S+)")
+BOTH_HOSTS = re.compile(r"\( src (\S+) or dst \1 \)")
 
 
 class SsFilter(NamedTuple):
@@ -47,7 +48,9 @@ def check(operands: Sequence[Operand], options: Sequence[Option] = ()) -> Failur
         return None
     words = [word for operand in rest for word in operand.text.split()] or [""]
     said = _said_of(words, _family(options))
-    return said and Failure(said, 1 if said != SYNTAX_ERROR else 255, _place(rest[0]))
+    if said is None:
+        return None
+    return Failure(said, 255 if said == SYNTAX_ERROR else 1, _place(rest[0]))
 
 
 def _said_of(words: Sequence[str], family: str | None) -> str | None:
@@ -107,8 +110,9 @@ def read(operands: Sequence[Operand]) -> SsFilter:
     for pattern in (BOTH_PORTS, ONE_PORT):
         if (match := pattern.fullmatch(text)) and not clause:
             return SsFilter(named, port=match[1])
-    if (match := ONE_HOST.fullmatch(text)) and not clause:
-        return SsFilter(named, address=match[1])
+    for pattern in (BOTH_HOSTS, ONE_HOST):
+        if (match := pattern.fullmatch(text)) and not clause:
+            return SsFilter(named, address=match[1])
     return SsFilter(named, expression=" ".join(part for part in (clause, text) if part) or None)
 
 
