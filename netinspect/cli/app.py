@@ -37,8 +37,8 @@ COMMANDS = {
     "translate": "what to type there for a command of here, and what is lost",
     "flags": "what a letter means to netstat, ss, lsof and sockstat, side by side",
     "states": "what a TCP state means, how long it lasts, what many of them are a sign of",
-    "compare": "the same sockets as netstat of Linux and of macOS print them, side by side",
-    "as": "a command line of another system, here: as macos netstat -an -p tcp",
+    "compare": "the same sockets as Linux, macOS, ss or Windows print them",
+    "as": "do what a netstat, ss or sockstat of another system does",
     "schema": "the JSON Schema of a command's output",
     "completion": "completion for bash, zsh or fish",
 }
