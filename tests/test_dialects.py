@@ -206,7 +206,7 @@ class TestSs:
             replace(EXTENDED, owners=owners, timer=timer),
         )
         assert line.split(":443 ", 1)[1] == (
-            'users:(("x y",pid=22,fd=None),("a",pid=1,fd=3)) timer:(on,204ms,2) uid:1000 ino:9001 '
+            'users:(("x y",pid=22,fd=-),("a",pid=1,fd=3)) timer:(on,204ms,2) uid:1000 ino:9001 '
             "sk:4d fwmark:0x10 cgroup:/a.slice skmem:(r1,rb131072,t2,tb87040,f4096,w0,o0,bl0,d0) "
             "sack cubic wscale:0,7 rto:204 rtt:12.345/4.1 mss:1448 cwnd:10 "
             "bbr:(bw:9752368160bps,mrtt:0.042,pacing_gain:2.88672,cwnd_gain:2) "
@@ -402,6 +402,9 @@ class TestSockstat:
     def test_numbers_and_no_header(self) -> None:
         lines = printed(Sockstat(N, is_numeric=True, has_header=False), PLAIN)
         assert lines == ["1000     nginx      321   5  tcp4   10.0.0.1:44321        10.0.0.2:443"]
+
+    def test_a_user_that_is_not_known(self) -> None:
+        assert printed(Sockstat(N), made(uid=None, user=None))[1].startswith("?        nginx ")
 
     def test_an_unbound_end_of_a_unix_connection(self) -> None:
         peer = replace(UNIX_PEER, remote_address="/run/x", peer_inode=1)

@@ -77,7 +77,8 @@ class Sockstat(NamedTuple):
     def _row(self, c: Connection, owner: Owner | None) -> str:
         cells = (UNKNOWN,) * 4
         if owner is not None:
-            user = c.user if not self.is_numeric and c.user else str(c.uid)
+            uid = UNKNOWN if c.uid is None else str(c.uid)
+            user = c.user if not self.is_numeric and c.user else uid
             fd = UNKNOWN if owner.fd is None else str(owner.fd)
             cells = (self.names(user), self.names(owner.process or ""), str(owner.pid), fd)
         who = f"{cells[0]:<8.8} {cells[1]:<10.10} {cells[2]:<5} {cells[3]:<2}"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from netinspect.extended import Memory, Options, TcpInfo
 from netinspect.model import Connection, Timer
-from netinspect.render.dialects.dialect import Names
+from netinspect.render.dialects.dialect import Names, number_text
 
 TIMERS = {
     "retransmit": "on",
@@ -65,7 +65,7 @@ def _users(c: Connection, names: Names) -> str:
     if not c.owners:
         return ""
     users = [
-        f'("{names((o.process or "").partition(")")[0])}",pid={o.pid},fd={o.fd})'
+        f'("{names((o.process or "").partition(")")[0])}",pid={o.pid},fd={number_text(o.fd)})'
         for o in reversed(c.owners)
     ]
     return f" users:({','.join(users)})"
