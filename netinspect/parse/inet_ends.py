@@ -68,6 +68,12 @@ class Sockets(NamedTuple):
     cookies: Sequence[int]
     expiries: Sequence[int]
 
+    @property
+    def are_in_time_wait(self) -> bool:
+        """Whether all are, and of one family, as in most replies where there are many."""
+        heads = self.heads
+        return bool(heads) and heads[0] in TIME_WAIT_HEADS and heads.count(heads[0]) == len(heads)
+
     def select(self, selectors: Iterable[object]) -> Sockets:
         """Those for which there is something true."""
         selectors = list(selectors)
@@ -97,7 +103,7 @@ class RawEnds:
         are_new = seen.add(sockets.cookies, sockets.heads)
         if are_new is not None:
             sockets = sockets.select(are_new)
-        if not PEERLESS_HEADS.isdisjoint(sockets.heads):
+        if not sockets.are_in_time_wait and not PEERLESS_HEADS.isdisjoint(sockets.heads):
             sockets = self._without_peerless(sockets)
         self._ports.update(sockets.ports)
         if self._free.issuperset(sockets.ports):  # most replies of a host that has clients
@@ -189,7 +195,7 @@ def _servers(sockets: Sockets) -> Iterable[RawServer]:
 def _seconds_left(sockets: Sockets) -> Sequence[int]:
     """0 but in TIME_WAIT: the other timers say nothing of when the connection ended."""
     expiries = sockets.expiries
-    if not TIME_WAIT_HEADS.issuperset(sockets.heads):
+    if not sockets.are_in_time_wait:
         pairs = zip(sockets.heads, expiries, strict=True)
         expiries = [expiry if head in TIME_WAIT_HEADS else 0 for head, expiry in pairs]
     try:
