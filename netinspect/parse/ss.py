@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain, compress, islice
-from typing import NamedTuple
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -18,7 +17,6 @@ from msgspec.structs import replace
 from netinspect.errors import CellError
 from netinspect.model import (
     Connection,
-    Family,
     Note,
     OwnerStatus,
     Protocol,
@@ -26,16 +24,13 @@ from netinspect.model import (
     State,
     Table,
 )
-from netinspect.parse.address import MOST_REMEMBERED, needs_zone
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.cells import (
     OWNERLESS,
     PEERLESS,
     SOCKET_TYPES,
-    Addresses,
     Numbers,
     Ports,
-    States,
     column_of,
     exposure_of,
     kind,
@@ -43,57 +38,28 @@ from netinspect.parse.cells import (
 )
 from netinspect.parse.inet_numbers import closed_state
 from netinspect.parse.peered import Columns, Peered
+from netinspect.parse.ss_cells import (
+    INET,
+    NETIDS,
+    NEW_STAR,
+    OLD_STAR,
+    OTHERS,
+    STATES,
+    UNIX,
+    UNIX_ENDS,
+    Host,
+    Hosts,
+    first_columns,
+    row_columns,
+    zoned,
+)
 from netinspect.parse.ss_words import USERS, Extra, parse_extra
 
-INET: dict[str, Protocol] = {
-    "tcp": "tcp",
-    "udp": "udp",
-    "raw": "raw",
-    "udplite": "udplite",
-    "sctp": "sctp",
-    "mptcp": "mptcp",
-    "icmp": "icmp",
-    "icmp6": "icmp",
-}
-UNIX: dict[str, SocketType] = {"u_str": "stream", "u_dgr": "dgram", "u_seq": "seqpacket"}
-OTHERS: dict[str, tuple[Table, SocketType]] = {
-    "nl": (Table("netlink", "netlink"), "dgram"),
-    "p_raw": (Table("packet", "packet"), "raw"),
-    "p_dgr": (Table("packet", "packet"), "dgram"),
-    "v_str": (Table("vsock", "vsock"), "stream"),
-    "v_dgr": (Table("vsock", "vsock"), "dgram"),
-}
-NETIDS = frozenset((*INET, *UNIX, *OTHERS))
-STATES = States(
-    {
-        "ESTAB": "ESTABLISHED",
-        "SYN-SENT": "SYN_SENT",
-        "SYN-RECV": "SYN_RECV",
-        "NEW-SYN-RECV": "SYN_RECV",
-        "FIN-WAIT-1": "FIN_WAIT1",
-        "FIN-WAIT-2": "FIN_WAIT2",
-        "TIME-WAIT": "TIME_WAIT",
-        "UNCONN": "UNCONN",
-        "CLOSE-WAIT": "CLOSE_WAIT",
-        "LAST-ACK": "LAST_ACK",
-        "LISTEN": "LISTEN",
-        "CLOSING": "CLOSING",
-        "BOUND-INACTIVE": "BOUND",
-        "UNKNOWN": "UNKNOWN",
-    }
-)
 PLAIN_CELLS = 5
 PEERED = frozenset(STATES) - {"LISTEN", "UNCONN", "BOUND-INACTIVE"}
 TCP = kind("tcp", "ipv4")
 ONLY_OF_TCP = frozenset(STATES) - {"ESTAB", "UNCONN", "UNKNOWN"}
 HEADER = re.compile(r"(?:Netid +)?(?:State +)?Recv-Q +Send-Q +Local Address:Port")
-# u_str LISTEN 0 4096 /run/a b 31337 * 0 users:(("a",pid=1,fd=3))
-BEHIND_UNIX = r" *((?:users:|timer:|uid:|ino:|sk:|skmem:|peers:|cgroup:|[<-]-[->]| *$).*)?"
-# Old ones have the path of the peer as well.
-UNIX_ENDS = (
-    re.compile(r"(.*?) (\d{1,20}) +([*?]) (\d{1,20})" + BEHIND_UNIX),
-    re.compile(r"(.*?) (\d{1,20}) +(\S.*?) (\d{1,20})" + BEHIND_UNIX),
-)
 BARE_IPV6 = re.compile(r" (?::::|::1:|::ffff:)")  # before iproute2 4.16
 TCP_WORDS = re.compile(r" (?:wscale:|cwnd:|rto:)|timer:\(")
 # tcp   LISTEN 0      128     0.0.0.0:22    0.0.0.0:*
@@ -106,45 +72,6 @@ ASSUMED = Note(
     None,
     "the capture does not say of which protocol it is, taken for tcp; ss-udp is the other --format",
 )
-
-
-class Host(NamedTuple):
-    """What stands before the port."""
-
-    address: str
-    family: Family
-    interface: str | None
-    is_star: bool
-
-
-class Hosts(dict[str, Host]):
-    """`127.0.0.1`, `[::1]`, `[fe80::1]%eth0`, `0.0.0.0%lo`, `*`.
-
-    :param star: what * is: of ss before iproute2 4.16 the IPv4 wildcard, and :: that of IPv6;
-        later that of IPv6 which takes IPv4 as well.
-    """
-
-    def __init__(self, star: Host) -> None:
-        self.addresses = Addresses()
-        self["*"] = star
-
-    def __missing__(self, text: str) -> Host:
-        named = self.addresses.named
-        host, _, interface = text.partition("%")
-        inner = host[1:-1] if host[:1] == "[" else host
-        address = self.addresses[inner]
-        family: Family = "ipv6" if ":" in inner else "ipv4"
-        zone = captured_name(interface) or None
-        if zone and needs_zone(address):
-            address = f"{address}%{zone}"
-        found = Host(address, family, zone, is_star=False)
-        if named == self.addresses.named and len(self) < MOST_REMEMBERED:
-            self[text] = found
-        return found
-
-
-OLD_STAR = Host("0.0.0.0", "ipv4", None, is_star=False)
-NEW_STAR = Host("::", "ipv6", None, is_star=True)
 NOTHING = Extra()
 MOST_CONTINUED = 16
 BLANKS = ("\t", " ")
@@ -272,7 +199,7 @@ class Reading:
         return self._inet(self._protocol, line, continued)
 
     def _inet(self, protocol: Protocol, rest: str, continued: Sequence[str]) -> Connection:
-        state, recv_q, send_q, local_cell, remote_cell, behind = _columns(rest)
+        state, recv_q, send_q, local_cell, remote_cell, behind = row_columns(rest)
         host, port = split_endpoint(local_cell)
         local, local_port = self._hosts[host], self._ports[port]
         host, port = split_endpoint(remote_cell)
@@ -288,7 +215,7 @@ class Reading:
             SOCKET_TYPES[protocol],
             state,
             local.address,
-            _zoned(remote.address, local.interface) if has_peer else None,
+            zoned(remote.address, local.interface) if has_peer else None,
             None if is_raw else local_port,
             remote_port if has_peer and not is_raw else None,
             local_port if is_raw else None,
@@ -323,7 +250,7 @@ class Reading:
         return "not_found" if self._has_owners else "unsupported"
 
     def _unix_row(self, socket_type: SocketType, rest: str, continued: Sequence[str]) -> Connection:
-        state, recv_q, send_q, ends = _first_columns(rest)
+        state, recv_q, send_q, ends = first_columns(rest)
         ends = ends.rstrip()
         match = UNIX_ENDS[0].fullmatch(ends) or UNIX_ENDS[1].fullmatch(ends)
         if not match:
@@ -356,7 +283,7 @@ class Reading:
         self, table: Table, socket_type: SocketType, rest: str, continued: Sequence[str]
     ) -> Connection:
         """Of netlink, packet and vsock sockets the address is what ss prints."""
-        state, recv_q, send_q, ends = _first_columns(rest)
+        state, recv_q, send_q, ends = first_columns(rest)
         local, _, behind = ends.partition(" ")
         remote, _, behind = behind.strip().partition(" ")
         extra = self._extra(behind.strip(), continued, state, is_tcp=False)
@@ -384,34 +311,6 @@ def _last_row(lines: Sequence[str]) -> int:
     while last > 0 and lines[last].startswith(BLANKS) and len(lines) - last <= MOST_CONTINUED:
         last -= 1
     return max(last, 1)
-
-
-def _columns(rest: str) -> tuple[State, str, str, str, str, str]:
-    """State, queues, both ends, and what stands behind them."""
-    fields = rest.split(None, 5)
-    if fields and fields[0].isdecimal():
-        fields = ["UNKNOWN", *rest.split(None, 4)]
-    if len(fields) < 5:
-        raise CellError(fields[-1] if fields else rest, "a state, two queues and two addresses")
-    state, recv_q, send_q, local, remote, *behind = fields
-    return STATES[state], recv_q, send_q, local, remote, behind[0] if behind else ""
-
-
-def _first_columns(rest: str) -> tuple[State, str, str, str]:
-    """State, queues, and all that stands behind them."""
-    fields = rest.split(None, 3)
-    if fields and fields[0].isdecimal():
-        fields = ["UNKNOWN", *rest.split(None, 2)]
-    if len(fields) < 4:
-        raise CellError(fields[-1] if fields else rest, "a state, two queues and two addresses")
-    return STATES[fields[0]], fields[1], fields[2], fields[3]
-
-
-def _zoned(address: str, interface: str | None) -> str:
-    """The zone of the peer is that of the socket: ss prints it once."""
-    if interface and "%" not in address and needs_zone(address):
-        return f"{address}%{interface}"
-    return address
 
 
 def _with_extra(record: Connection, extra: Extra) -> Connection:

@@ -32,7 +32,7 @@ TIMERS: dict[str, TimerKind] = {
     "persist": "zero_window",
 }
 # cgroup:/a b <-> is the only word that may have blanks.
-CGROUP = re.compile(r" cgroup:(/.*?|unreachable:\S+)(?= v6only:| [<-]-[->]| skmem:| *$)")
+CGROUP = re.compile(r" cgroup:(/.*?|unreachable:\S+)(?= v6only:| [<-]-[->]| skmem:|$)")
 MEMORY = re.compile(
     r" skmem:\(r(\d+),rb(\d+),t(\d+),tb(\d+),f(-?\d+),w(\d+),o(\d+)(?:,bl(\d+))?(?:,d(\d+))?\)"
 )
