@@ -54,7 +54,7 @@ def test_text(capture: str) -> None:
     assert said.startswith(
         "Not checked: fin_wait2_leak, syn_sent_pile, zero_window, retransmits (ss tells no "
         "timers); orphans (ss tells no inodes); never_accepted, receive_queue_not_read, "
-        "udp_drops (needs two moments: --sample SECONDS); conntrack_full ("
+        "udp_drops (needs two moments, and there is one); conntrack_full ("
     )
     assert "file_descriptor_limit (this system does not tell how many" in said
     assert "port_exhaustion" not in said

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from netinspect.diagnose.destinations import Ports
@@ -102,11 +103,33 @@ class TestCloseWait:
         )
 
     def test_more_and_more_are_a_leak_however_young(self) -> None:
-        now = many(8, state="CLOSE_WAIT", recv_q=30, tcp_info=YOUNG)
-        (fault,) = faults(self.CODE, scene(now, now[:2]))
-        assert fault.evidence[0] == "6 more in 2 s, and 0 less"
+        now = many(10, state="CLOSE_WAIT", recv_q=30, tcp_info=YOUNG)
+        (fault,) = faults(self.CODE, scene(now, now[:5]))
+        assert fault.evidence[0] == "5 more in 2 s, and 0 less"
         turnover = [replace(c, cookie=c.cookie + 100) for c in now if c.cookie is not None]
         assert faults(self.CODE, scene(now, turnover)) == []
+
+    def test_a_burst_is_none(self) -> None:
+        """Such as requests whose clients have half closed, until they are answered."""
+        now = many(50, state="CLOSE_WAIT", tcp_info=YOUNG)
+        assert faults(self.CODE, scene(now, now[:4])) == []
+        assert (
+            faults("fin_wait2_leak", scene([replace(c, state="FIN_WAIT2") for c in now], [])) == []
+        )
+
+    def test_where_processes_are_hidden_one_end_makes_a_group(self) -> None:
+        hidden = {"state": "CLOSE_WAIT", "tcp_info": OLD, "pid": None, "owners": ()}
+        clients = many(5, owner_status="hidden", **hidden)
+        (fault,) = faults(self.CODE, scene(clients))
+        assert len(fault.sockets) == 5
+        servers = [replace(c, local_port=80, remote_port=c.local_port) for c in clients]
+        (fault,) = faults(self.CODE, scene(servers))
+        assert fault.title.startswith("the owner of 10.0.0.1:80 does not close 5 connections")
+        assert faults(self.CODE, scene([*clients[:4], *servers[4:]])) == []
+
+    def test_psutil_tells_no_inodes(self) -> None:
+        hidden = {"state": "CLOSE_WAIT", "inode": None, "pid": None, "owners": ()}
+        assert len(faults(self.CODE, scene(many(100, owner_status="hidden", **hidden)))) == 1
 
     def test_ages_that_are_not_told(self) -> None:
         assert faults(self.CODE, scene(many(99, state="CLOSE_WAIT"))) == []
@@ -150,13 +173,21 @@ def test_fin_wait2() -> None:
 
 
 def test_orphans() -> None:
-    stuck = many(10, state="FIN_WAIT1", inode=None, pid=None, owners=())
+    timer = Timer("zero_window", 300, 0)
+    stuck = many(10, state="FIN_WAIT1", inode=None, pid=None, owners=(), timer=timer)
     (fault,) = faults("orphans", scene(stuck))
     assert fault.evidence == (
         "120 bytes wait for peers that do not take them",
         "10 of them to 10.0.0.2",
     )
     assert faults("orphans", scene(stuck[1:])) == []
+    assert faults("orphans", scene(stuck, [])) == []
+    assert len(faults("orphans", scene(stuck, seconds=None))) == 1
+    lost = [replace(c, timer=Timer("retransmit", 300, 1)) for c in stuck]
+    assert len(faults("orphans", scene(lost))) == 1
+    sent = [replace(c, timer=Timer("retransmit", 300, 0)) for c in stuck]
+    assert faults("orphans", scene(sent)) == []
+    assert faults("orphans", scene(stuck, [replace(c, send_q=13) for c in stuck])) == []
     assert (
         faults("orphans", scene(many(10, state="FIN_WAIT1", inode=None, owners=(), send_q=0))) == []
     )
@@ -225,15 +256,28 @@ class TestQueues:
         )
 
     def test_nearly_full_for_some_time(self) -> None:
-        seen = [self.listener(7, 10)]
+        seen = [self.listener(7, 9)]
         (fault,) = faults(self.CODE, scene(seen))
         assert (fault.severity, fault.title) == (
             "warning",
             "the accept queue of 10.0.0.1:44321 is 70 % full",
         )
-        assert faults(self.CODE, scene(seen, [self.listener(6, 10)])) == []
+        assert faults(self.CODE, scene(seen, [self.listener(6, 9)])) == []
         assert faults(self.CODE, scene(seen), percent=71) == []
-        assert len(faults(self.CODE, scene([self.listener(10, 10)]))) == 1
+        assert len(faults(self.CODE, scene([self.listener(9, 9)]))) == 1
+
+    def test_one_that_waits_is_no_queue(self) -> None:
+        assert faults(self.CODE, scene([self.listener(1, 1)])) == []
+        (fault,) = faults(self.CODE, scene([self.listener(1, 0)]))
+        assert fault.evidence == ("1 connection waits, the backlog is 0",)
+
+    def test_full_for_a_moment(self) -> None:
+        """Nothing was refused: a burst was taken."""
+        full, empty = [self.listener(5, 4)], [self.listener(0, 4)]
+        assert faults(self.CODE, scene(full, empty)) == []
+        refused = scene(full, empty, grown={"TcpExt.ListenOverflows": 1})
+        assert len(faults(self.CODE, refused)) == 1
+        assert len(faults(self.CODE, scene(full, seconds=None))) == 1
 
     def test_a_backlog_that_is_not_told(self) -> None:
         message = "the source does not tell the backlog of listeners"
@@ -257,12 +301,19 @@ class TestQueues:
         young = replace(waiting, tcp_info=YOUNG)
         assert faults("never_accepted", scene([listener, young])) == []
         assert faults("never_accepted", scene([listener, waiting], [listener])) == []
+        another = replace(listener, local_address="10.0.0.3", cookie=501)
+        assert len(faults("never_accepted", scene([listener, waiting, another]))) == 1
+        busy = replace(listener, recv_q=0, cookie=502)  # of one port by SO_REUSEPORT
+        assert len(faults("never_accepted", scene([listener, waiting, busy]))) == 1
+        assert reason("never_accepted", scene([listener, replace(waiting, tcp_info=UNSET)])) == (
+            "the source does not tell how long they wait"
+        )
         elsewhere = replace(waiting, local_port=81)
         assert faults("never_accepted", scene([listener, elsewhere])) == []
         full = replace(listener, recv_q=200)
         assert faults("never_accepted", scene([full, waiting])) == []
         assert reason("never_accepted", scene([listener], seconds=None)) == (
-            "needs two moments: --sample SECONDS"
+            "needs two moments, and there is one"
         )
 
 
@@ -300,6 +351,12 @@ class TestFlow:
 
     def test_one_fault_is_said_once(self) -> None:
         assert faults("receive_queue_not_read", scene([self.SENDER, self.READER])) == []
+        orphan = replace(self.SENDER, inode=None, owners=(), pid=None, state="FIN_WAIT1")
+        assert faults("zero_window", scene([orphan])) == []
+
+    def test_a_window_that_opens_now_and_then(self) -> None:
+        before = replace(self.SENDER, send_q=5001)
+        assert faults("zero_window", scene([self.SENDER], [before])) == []
 
     def test_unread(self) -> None:
         seen = replace(PLAIN, recv_q=4096, tcp_info=OLD)
@@ -399,7 +456,10 @@ class TestPorts:
 
     def test_what_is_not_known(self) -> None:
         for code in ("port_exhaustion", "time_wait_overflow"):
-            assert reason(code, scene()) == "the range of local ports is not known"
+            assert reason(code, scene()) == "a capture does not tell the settings of its kernel"
+            picture = Picture((), 0, Ports(None, 0), None, None)
+            unset = scene(ports=Evidence(picture, Settings(), {}), settings=Settings())
+            assert reason(code, unset) == "the range of local ports is not known"
 
 
 class TestThresholds:

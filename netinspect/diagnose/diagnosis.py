@@ -58,7 +58,9 @@ def apply(
     checked, not_checked = [], []
     for rule in rules:
         try:
-            faults += [(rule, fault) for fault in rule.faults(scene, changed.get(rule.code, {}))]
+            # one at a time: what is found before something cannot be told counts
+            for fault in rule.faults(scene, changed.get(rule.code, {})):
+                faults.append((rule, fault))  # noqa: PERF401
         except NotCheckedError as error:
             not_checked.append(NotChecked(rule.code, str(error)))
         else:

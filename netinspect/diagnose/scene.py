@@ -43,8 +43,15 @@ def is_telling(connection: Connection) -> bool:
 
 
 def is_unheld(connection: Connection) -> bool:
-    """Whether it is known that no process has it: a capture without owners and inodes is silent."""
-    return not (connection.inode or connection.owners or connection.owner_status == "unsupported")
+    """Whether it is known that no process has it.
+
+    What tells no inodes does not say: a capture without owners, psutil where owners are hidden.
+    """
+    return not (
+        connection.inode
+        or connection.owners
+        or connection.owner_status in ("unsupported", "hidden")
+    )
 
 
 def key_of(connection: Connection) -> Key:
@@ -71,6 +78,19 @@ class Moment:
     def by_key(self) -> dict[Key, Connection]:
         """Each socket by what it is known by."""
         return {key_of(c): c for c in self.connections}
+
+    @cached_property
+    def _by_ends(self) -> dict[tuple[object, ...], Connection]:
+        return {
+            (c.protocol, c.local_address, c.local_port, c.remote_address, c.remote_port): c
+            for c in self.connections
+        }
+
+    def other_end(self, c: Connection) -> Connection | None:
+        """The socket of the peer, where it is on this host."""
+        return self._by_ends.get(
+            (c.protocol, c.remote_address, c.remote_port, c.local_address, c.local_port)
+        )
 
     def in_states(self, *states: State) -> list[Connection]:
         """The TCP sockets in these states."""
@@ -116,7 +136,7 @@ class Scene(NamedTuple):
         :raises NotCheckedError: there is only one.
         """
         if self.seconds is None:
-            raise NotCheckedError("needs two moments: --sample SECONDS")
+            raise NotCheckedError("needs two moments, and there is one")
         return self.seconds
 
     def growth(self, name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -60,10 +60,10 @@ def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
 def orphans(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Closed by their program with data that the peer does not take."""
     scene.need_told("inodes", lambda c: c.inode)
+    scene.need_told("timers", lambda c: c.timer)
     states: tuple[State, ...] = ("FIN_WAIT1", "CLOSING", "LAST_ACK")
-    stuck = [c for c in scene.last.in_states(*states) if is_unheld(c) and c.send_q]
-    total = scene.counters.get("TCP.orphan")
-    most = scene.limits.max_orphans
+    ended = [c for c in scene.last.in_states(*states) if is_unheld(c) and c.send_q]
+    stuck = [c for c in ended if _is_stuck(scene, c)]
     if len(stuck) >= limits["sockets"]:
         queued = sum(c.send_q or 0 for c in stuck)
         yield Fault(
@@ -73,6 +73,23 @@ def orphans(scene: Scene, limits: Limits) -> Iterator[Fault]:
             "high",
             shown(stuck),
         )
+    yield from _too_many(scene, limits)
+
+
+def _is_stuck(scene: Scene, orphan: Connection) -> bool:
+    """Whether the peer takes nothing: one that reads an answer slowly takes some of it."""
+    timer = orphan.timer
+    if timer is None or not (timer.kind == "zero_window" or timer.retransmits):
+        return False
+    if scene.seconds is None:
+        return True
+    before = scene.first.by_key.get(key_of(orphan))
+    return before is not None and before.send_q == orphan.send_q
+
+
+def _too_many(scene: Scene, limits: Limits) -> Iterator[Fault]:
+    total = scene.counters.get("TCP.orphan")
+    most = scene.limits.max_orphans
     if total is None or not most:
         return
     percent = 100 * total / most
@@ -86,11 +103,17 @@ def orphans(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 
 def _by_owner(sockets: Iterable[Connection]) -> dict[object, list[Connection]]:
-    """By process; what nobody is known to hold by the local or the remote end."""
+    """By process; where it is not known by the local end or the remote one, which more share."""
+    sockets = list(sockets)
+    ends = Counter(end for c in sockets for end in _ends(c))
     groups: defaultdict[object, list[Connection]] = defaultdict(list)
     for c in sockets:
-        groups[c.pid if c.pid is not None else (c.local_address, c.local_port)].append(c)
+        groups[max(_ends(c), key=ends.__getitem__) if c.pid is None else c.pid].append(c)
     return groups
+
+
+def _ends(c: Connection) -> tuple[tuple[object, ...], ...]:
+    return ("local", c.local_address, c.local_port), ("remote", c.remote_address, c.remote_port)
 
 
 def _leaking(scene: Scene, sockets: list[Connection], limits: Limits) -> str | None:
@@ -111,7 +134,8 @@ def _growing(scene: Scene, sockets: list[Connection], most: float) -> str | None
     before, now = scene.first.by_key, scene.last.by_key
     came = sum(key_of(c) not in before for c in sockets)
     went = sum(key_of(c) not in now for c in scene.first.in_states(sockets[0].state))
-    is_more = came - went >= most
+    # what has only just come may be ended in a moment: a burst, requests that are worked on
+    is_more = came - went >= most and len(sockets) - came >= most
     return f"{came} more in {scene.seconds:g} s, and {went} less" if is_more else None
 
 

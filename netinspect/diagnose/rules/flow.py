@@ -17,12 +17,13 @@ from netinspect.model import Connection
 def zero_window(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """The peer's buffer is full: its program does not read."""
     scene.need_told("timers", lambda c: c.timer)
-    for sender in _zero_windows(scene):
+    for before, sender in scene.stayed(_has_zero_window):
         info = _info(sender)
         waited = info.last_data_sent_ms_ago if info else None
-        if waited is not None and waited < 1000 * limits["age_seconds"]:
+        is_moving = (sender.send_q or 0) < (before.send_q or 0)
+        if is_moving if waited is None else waited < 1000 * limits["age_seconds"]:
             continue
-        reader = _other_end(scene, sender)
+        reader = scene.last.other_end(sender)
         where = owner_text(reader) if reader else peer_text(sender)
         yield Fault(
             "warning",
@@ -33,23 +34,10 @@ def zero_window(scene: Scene, limits: Limits) -> Iterator[Fault]:
         )
 
 
-def _zero_windows(scene: Scene) -> list[Connection]:
-    return [c for _, c in scene.stayed(_has_zero_window)]
-
-
 def _has_zero_window(c: Connection) -> bool:
     is_probing = c.timer is not None and c.timer.kind == "zero_window"
-    return c.protocol == "tcp" and is_probing and bool(c.send_q)
-
-
-def _other_end(scene: Scene, c: Connection) -> Connection | None:
-    """The socket of the peer, where it is on this host."""
-    ends = (c.remote_address, c.remote_port, c.local_address, c.local_port)
-    for other in scene.last.connections:
-        mine = (other.local_address, other.local_port, other.remote_address, other.remote_port)
-        if mine == ends and other.protocol == c.protocol:
-            return other
-    return None
+    # an orphan is told by its own rule
+    return c.protocol == "tcp" and is_probing and bool(c.send_q) and not is_unheld(c)
 
 
 def _window_evidence(
@@ -64,7 +52,9 @@ def _window_evidence(
 
 def unread(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """A receive queue that stands still."""
-    closed = {(c.remote_address, c.remote_port) for c in _zero_windows(scene)}
+    scene.need_told("queues", lambda c: c.recv_q is not None)
+    stalled = (sender for _, sender in scene.stayed(_has_zero_window))
+    closed = {(c.remote_address, c.remote_port) for c in stalled}
     for before, now in scene.stayed(lambda c: c.state == "ESTABLISHED" and not is_unheld(c)):
         if (now.local_address, now.local_port) in closed:
             continue  # zero_window says it

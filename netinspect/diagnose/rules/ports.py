@@ -39,7 +39,9 @@ def overflow(scene: Scene, _limits: Limits) -> Iterator[Fault]:
 
 
 def _evidence(scene: Scene) -> Evidence:
-    if scene.ports is None or scene.settings.ephemeral_range is None:
+    if scene.ports is None:
+        raise NotCheckedError("a capture does not tell the settings of its kernel")
+    if scene.settings.ephemeral_range is None:
         raise NotCheckedError("the range of local ports is not known")
     return scene.ports
 

@@ -23,6 +23,7 @@ def accept_queue(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 def unix_backlog(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Where it is full connect() waits, or fails with EAGAIN."""
+    scene.need_told("queues", lambda c: c.recv_q is not None)
     listeners = [c for c in scene.last.connections if c.protocol == "unix" and c.state == "LISTEN"]
     yield from _full_queues(scene, listeners, limits, ())
 
@@ -33,25 +34,34 @@ def _full_queues(
     if listeners and all(c.send_q is None for c in listeners):
         raise NotCheckedError("the source does not tell the backlog of listeners")
     for c in listeners:
-        if not c.send_q or c.recv_q is None:
+        if c.send_q is None or c.recv_q is None:
             continue
-        percent = 100 * c.recv_q / c.send_q
-        if c.recv_q > c.send_q:
+        was_full = _was_full(scene, c, limits)
+        if c.recv_q > c.send_q and (was_full or refused):
             yield Fault(
                 "critical",
                 f"the accept queue of {end_text(c)} is full: {owner_text(c)} does not accept",
-                (f"{c.recv_q} connections wait, the backlog is {c.send_q}", *refused),
+                (_waiting(c), *refused),
                 "high",
                 (c,),
             )
-        elif percent >= limits["percent"] and _was_full(scene, c, limits):
+        elif was_full and _percent(c) >= limits["percent"]:
             yield Fault(
                 "warning",
-                f"the accept queue of {end_text(c)} is {percent:.0f} % full",
-                (f"{c.recv_q} connections wait, the backlog is {c.send_q}", *refused),
+                f"the accept queue of {end_text(c)} is {_percent(c):.0f} % full",
+                (_waiting(c), *refused),
                 "high",
                 (c,),
             )
+
+
+def _percent(listener: Connection) -> float:
+    return 100 * (listener.recv_q or 0) / ((listener.send_q or 0) + 1)
+
+
+def _waiting(listener: Connection) -> str:
+    verb = "connection waits" if listener.recv_q == 1 else "connections wait"
+    return f"{listener.recv_q} {verb}, the backlog is {listener.send_q}"
 
 
 def _refused(scene: Scene) -> Iterator[str]:
@@ -65,11 +75,7 @@ def _was_full(scene: Scene, listener: Connection, limits: Limits) -> bool:
     if scene.seconds is None:
         return True
     earlier = scene.first.by_key.get(key_of(listener))
-    return bool(
-        earlier
-        and earlier.send_q
-        and 100 * (earlier.recv_q or 0) / earlier.send_q >= limits["percent"]
-    )
+    return earlier is not None and _percent(earlier) >= limits["percent"]
 
 
 def never_accepted(scene: Scene, limits: Limits) -> Iterator[Fault]:
@@ -78,14 +84,14 @@ def never_accepted(scene: Scene, limits: Limits) -> Iterator[Fault]:
     scene.need_told("inodes", lambda c: c.inode)
     ports = scene.last.listened_ports
     waiting = [later for _, later in scene.stayed(lambda c: _is_waiting(c, ports))]
+    if waiting and not any(c.tcp_info for c in waiting):
+        raise NotCheckedError("the source does not tell how long they wait")
     for listener in scene.last.in_states("LISTEN"):
-        if listener.send_q and (listener.recv_q or 0) > listener.send_q:
+        if listener.send_q is not None and (listener.recv_q or 0) > listener.send_q:
             continue  # accept_queue_overflow says it
-        stuck = [
-            c
-            for c in waiting
-            if c.local_port == listener.local_port and _age_s(c) >= limits["age_seconds"]
-        ]
+        if listener.recv_q == 0:
+            continue  # they wait for another one on this port
+        stuck = [c for c in waiting if _is_for(listener, c) and _age_s(c) >= limits["age_seconds"]]
         if len(stuck) >= limits["sockets"]:
             yield Fault(
                 "warning",
@@ -106,6 +112,11 @@ def _is_waiting(c: Connection, listened: frozenset[int]) -> bool:
     )
 
 
+def _is_for(listener: Connection, c: Connection) -> bool:
+    addresses = ("0.0.0.0", "::", c.local_address)
+    return c.local_port == listener.local_port and listener.local_address in addresses
+
+
 def _age_s(c: Connection) -> float:
     info = c.tcp_info
     if info is UNSET or info is None or info.last_ack_received_ms_ago is None:
@@ -113,7 +124,7 @@ def _age_s(c: Connection) -> float:
     return info.last_ack_received_ms_ago / 1000
 
 
-PERCENT = Threshold("percent", 70, "of the backlog, at both moments", "ours")
+PERCENT = Threshold("percent", 70, "of the backlog and one, at both moments", "ours")
 RULES = (
     Rule("accept_queue_overflow", "An accept queue is full", accept_queue, (PERCENT,)),
     Rule(
