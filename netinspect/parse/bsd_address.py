@@ -142,7 +142,7 @@ class Endpoints(dict[str, Endpoint]):
 
     def _is_cut(self, host: str, address: str | None) -> bool:
         """Whether it may be all that was left of 16 characters and more."""
-        if self._is_wide or ":" not in host or not host.isprintable():
+        if self._is_wide or self._family == "ipv4" or ":" not in host or not host.isprintable():
             return False
         return len(host) == CUT_HOST or (address is None and host.rstrip(ADDRESS_CHARACTERS) == "")
 
