@@ -327,6 +327,13 @@ def test_connections_that_are_not_used_again() -> None:
     assert causes(beside) == {"connection_per_request": ("info", "low")}
 
 
+def test_without_timers_it_is_the_number_that_counts() -> None:
+    assert causes(seen((REMOTE, "TIME_WAIT", None, 29))) == {}
+    assert causes(seen((REMOTE, "TIME_WAIT", None, 30))) == {
+        "connection_per_request": ("info", "medium")
+    }
+
+
 def test_a_pool_that_is_too_small() -> None:
     shown = seen((REMOTE, "TIME_WAIT", 59, 9), (REMOTE, "ESTABLISHED", None, 2))
     assert causes(shown, SAMPLE, {REMOTE: 9}, {REMOTE: 2}) == {"pool_too_small": ("info", "high")}

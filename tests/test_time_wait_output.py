@@ -14,7 +14,7 @@ from netinspect.diagnose.finding import Finding
 from netinspect.diagnose.time_wait_record import Destination, LikelyOwner, TimeWait
 from netinspect.render.time_wait import render_time_wait
 from netinspect.teach.advice import likely_languages, load_advice, parse_languages
-from tests.program import run
+from tests.program import environment, run
 
 DESTINATION = Destination(
     side="client",
@@ -259,6 +259,37 @@ def test_wrong_usage(words: str, message: str) -> None:
     done = run("time-wait", *words.split())
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith(f"netinspect: {message}")
+
+
+ROOTS = Path(__file__).parent / "roots"
+
+
+def on_macos(release: str) -> dict[str, str]:
+    return environment(
+        NETINSPECT_PLATFORM="darwin", NETINSPECT_ROOT=str(ROOTS / f"macos-{release}")
+    )
+
+
+def test_macos_has_one_supply_of_ports_and_tells_who_had_the_socket() -> None:
+    done = run("time-wait", "--json", env=on_macos("14"))
+    shown = json.loads(done.out)
+    assert (shown["count"], shown["duration_seconds"], shown["ephemeral_range"]) == (
+        *(3, 30),
+        [49152, 65535],
+    )
+    assert (shown["limit"], shown["tcp_tw_reuse"], shown["history"]) == (None, None, None)
+    used = {d["used_percent"] for d in shown["destinations"]}
+    assert used == {round(100 * shown["ports_in_use"] / 16384, 1)}
+    assert all(d["likely_owners"] for d in shown["destinations"])
+    assert shown["findings"] == []
+
+
+def test_macos_that_does_not_show_them_counts_them() -> None:
+    done = run("time-wait", env=on_macos("10.11"))
+    assert done.out.startswith("TIME_WAIT 3, each for 30 s")
+    assert "No socket is in TIME_WAIT" not in done.out
+    done = run("time-wait", "--watch", "1", "--count", "1", env=on_macos("10.11"))
+    assert done.out == "TIME_WAIT 3\n"
 
 
 SS = """\

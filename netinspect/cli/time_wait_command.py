@@ -104,7 +104,12 @@ def command(words: tuple[str, ...], **options: Any) -> int:
         from netinspect.cli.time_wait_watch import watch
 
         return watch(
-            selection, options["source"], options["watch_seconds"], options["count"], output
+            selection,
+            options["source"],
+            options["watch_seconds"],
+            options["count"],
+            output,
+            is_explained=options["explain_plan"],
         )
 
     from netinspect.cli.time_wait_question import ask

@@ -17,6 +17,7 @@ from netinspect.diagnose.time_wait import (
     created_since,
     difference,
     end_of,
+    hidden,
     picture,
     with_owners,
 )
@@ -203,7 +204,7 @@ def _document(
     seen, settings, sample = evidence.picture, evidence.settings, evidence.sample
     return TimeWait(
         **asdict(look.listing.envelope),
-        count=seen.time_wait,
+        count=seen.time_wait + hidden(look.listing.notes),
         limit=settings.tcp_max_tw_buckets,
         duration_seconds=settings.time_wait_seconds,
         ephemeral_range=settings.ephemeral_range,

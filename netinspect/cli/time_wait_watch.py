@@ -11,13 +11,21 @@ from msgspec.structs import replace
 
 from netinspect.api import Listing
 from netinspect.cli.exit_status import ExitStatus
+from netinspect.cli.options import explain_plan
 from netinspect.cli.output import print_notes, write
+from netinspect.diagnose.time_wait import hidden
 from netinspect.diagnose.time_wait_record import TimeWaitCount
 from netinspect.filters.selection import Selection
 
 
 def watch(
-    selection: Selection, source: str, seconds: float, lines: int | None, output: str
+    selection: Selection,
+    source: str,
+    seconds: float,
+    lines: int | None,
+    output: str,
+    *,
+    is_explained: bool = False,
 ) -> ExitStatus:
     """A line every so many seconds, until Ctrl-C or for so many lines.
 
@@ -29,8 +37,10 @@ def watch(
         write([_line(TimeWaitCount.__struct_fields__, output)])
     for number in count_up(1):
         listing = Listing(only, source=source, with_owners=False)
+        explain_plan(listing, is_wanted=is_explained and number == 1)
         taken_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
-        write([_render(TimeWaitCount(taken_at, listing.count().total()), output)])
+        count = listing.count().total() + hidden(listing.notes)
+        write([_render(TimeWaitCount(taken_at, count), output)])
         if number == 1:
             print_notes(listing.notes)
         if number == lines:

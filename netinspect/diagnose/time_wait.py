@@ -21,6 +21,7 @@ from netinspect.diagnose.destinations import (
 )
 from netinspect.diagnose.time_wait_record import Destination, LikelyOwner, Sample
 from netinspect.ends import End, Ends
+from netinspect.model import Note
 from netinspect.settings import Settings
 
 RANK = {"critical": 0, "warning": 1, "ok": 2, None: 2}
@@ -119,6 +120,11 @@ def created_since(before: Ends, after: Ends, seconds: int, settings: Settings) -
         else:
             created[end] = max(0, tally.time_wait - earlier.get(end, EndTally()).time_wait)
     return created
+
+
+def hidden(notes: Iterable[Note]) -> int:
+    """How many sockets in TIME_WAIT there are that the source has no rows of."""
+    return sum(note.count or 0 for note in notes if note.code == "time_wait_hidden")
 
 
 def with_owners(

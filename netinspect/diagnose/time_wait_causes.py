@@ -22,6 +22,7 @@ from netinspect.diagnose.time_wait_record import Destination
 # Below it nothing is said of a cause: a few connections end on every healthy machine.
 LEAST_PER_SECOND = 0.5
 LEAST_IN_SAMPLE = 3
+USUAL_SECONDS = 60  # that TIME_WAIT lasts, where it is not told
 # Of the connections that were opened so many were aborted, or went into TIME_WAIT.
 MOST_OF = 0.5
 FROZEN_AFTER_SECONDS = 2**32 / 1000
@@ -103,7 +104,9 @@ def _is_busy(destination: Destination, evidence: Evidence) -> bool:
         created = evidence.created.get(end_of(destination), 0)
         return created >= max(LEAST_IN_SAMPLE, LEAST_PER_SECOND * evidence.sample.seconds)
     rate = destination.created_per_second
-    return rate is None or rate >= LEAST_PER_SECOND
+    if rate is None:  # then what is there now has come in as long as it lasts, at the most
+        rate = destination.time_wait / (evidence.settings.time_wait_seconds or USUAL_SECONDS)
+    return rate >= LEAST_PER_SECOND
 
 
 def _rate(destination: Destination, evidence: Evidence) -> str:
@@ -111,7 +114,7 @@ def _rate(destination: Destination, evidence: Evidence) -> str:
         created = evidence.created.get(end_of(destination), 0)
         return f"{created} came into TIME_WAIT in {evidence.sample.seconds:g} s"
     if destination.created_per_second is None:
-        return f"{destination.time_wait} are in TIME_WAIT"
+        return f"{destination.time_wait} in TIME_WAIT"
     return f"{destination.created_per_second:g} a second come into TIME_WAIT"
 
 

@@ -167,9 +167,9 @@ def _likely(destination: Destination) -> str:
     owners = destination.likely_owners
     if not owners:
         return UNKNOWN
-    name = escape_cell(owners[0].process or "?")
-    more = f" +{len(owners) - 1}" if len(owners) > 1 else ""
-    return f"{name}({owners[0].pid}){more}"
+    name = owners[0].process
+    first = f"pid {owners[0].pid}" if name is None else f"{escape_cell(name)}({owners[0].pid})"
+    return f"{first} +{len(owners) - 1}" if len(owners) > 1 else first
 
 
 def _line_width(columns: Sequence[Column]) -> int:
