@@ -82,8 +82,8 @@ def check(capture: Path, *args: str) -> Done:
             "--metric queue -s connected -w 8",
             1,
             (
-                "WARNING: 500 bytes wait to be acknowledged on tcp 10.0.0.1:50000 (state connected) "
-                "| 'queue'=500;8;;0;"
+                "WARNING: 500 bytes wait to be acknowledged on tcp 10.0.0.1:50000 "
+                "(state connected) | 'queue'=500;8;;0;"
             ),
         ),
         (
@@ -126,6 +126,7 @@ def test_a_hostile_name_stays_in_the_text(capture: Path) -> None:
         ("-w 5 --from /nonexistent", "/nonexistent: No such file or directory"),
         ("-w 5 --source nowhere", "unknown source 'nowhere'"),
         ("-w 5 --timeout 0", "invalid value for '-t' / '--timeout'"),
+        ("--finding syn_flood --sample 10", "--sample 10 takes all of --timeout 10"),
     ],
 )
 def test_what_cannot_be_known_is_unknown(args: str, says: str) -> None:
@@ -160,6 +161,15 @@ def test_a_row_that_cannot_be_read_is_a_doubt(tmp_path: Path) -> None:
     assert done.status == 3
     assert done.out.startswith("NETINSPECT UNKNOWN: 7 sockets; ")
     assert run("check", "--from", str(path), "-w", "5").status == 1
+    found = run("check", "--from", str(path), "--finding", "close_wait_leak")
+    assert found == Done(
+        3, f"NETINSPECT UNKNOWN: {done.out.split('; ', 1)[1].split(' | ')[0]}\n", ""
+    )
+
+
+def test_a_rule_that_cannot_tell_has_no_number(capture: Path) -> None:
+    done = check(capture, "--finding", "udp_drops")
+    assert done == Done(3, "NETINSPECT UNKNOWN: needs two moments, and there is one\n", "")
 
 
 @pytest.mark.live
@@ -176,6 +186,10 @@ def test_hidden_owners_are_a_doubt() -> None:
     assert unknown.status == 3
     assert unknown.out.startswith("NETINSPECT UNKNOWN: 1 socket (listening, process python); the ")
     assert as_nobody("-l", "--process", "python", "-w", "0").status == 1
+    finding = ("--finding", "accept_queue_overflow", "--sample", "0.1")
+    hidden = as_nobody(*finding, "--process", "python")
+    assert hidden.out.startswith("NETINSPECT UNKNOWN: the owner")
+    assert as_nobody(*finding).status == 0
     assert as_nobody("-l", "-w", "5").out.startswith("NETINSPECT OK: 2 sockets (listening) | ")
     all_seen = run_command(
         *command, "keep", "check", "-l", "--pid", "1", "-w", "5", env=environment()

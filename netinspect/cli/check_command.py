@@ -152,6 +152,7 @@ def _check_finding(words: tuple[str, ...], options: dict[str, Any]) -> int:
     from netinspect.diagnose.diagnosis import apply
     from netinspect.diagnose.rule import find_rule, parse_settings
     from netinspect.diagnose.rules import RULES
+    from netinspect.monitor.metrics import doubts
 
     for name in ("warning", "critical", "per"):
         if options[name]:
@@ -159,17 +160,17 @@ def _check_finding(words: tuple[str, ...], options: dict[str, Any]) -> int:
     rule = find_rule(options["finding"], RULES)
     changed = parse_settings(options["settings"], {rule.code: rule})
     seconds = options["sample_seconds"] or DEFAULT_SAMPLE_S
-    outcome = apply([rule], observation_of(words, options, seconds, time.sleep).scene, changed)
+    if seconds >= options["timeout"]:
+        raise UsageError(f"--sample {seconds:g} takes all of --timeout {options['timeout']:g}")
+    seen = observation_of(words, options, seconds, time.sleep)
+    outcome = apply([rule], seen.scene, changed)
     faults = [fault for _, fault in outcome.faults]
-    if outcome.not_checked:
-        status, text = Status.UNKNOWN, outcome.not_checked[0].reason
-    elif faults:
-        status, text = (
-            STATUSES[faults[0].severity],
-            "; ".join((faults[0].title, *faults[0].evidence)),
-        )
-    else:
-        status, text = Status.OK, f"no {rule.code}"
+    status = STATUSES[faults[0].severity] if faults else Status.OK
+    unknown = (*(entry.reason for entry in outcome.not_checked), *doubts(seen.listing))
+    if status is Status.OK and unknown:
+        write([line_of(Status.UNKNOWN, f"{'; '.join(unknown)}{_of_which()}")])
+        return Status.UNKNOWN
+    text = "; ".join((faults[0].title, *faults[0].evidence)) if faults else f"no {rule.code}"
     write([line_of(status, f"{text}{_of_which()}", Measure(rule.code, len(faults)))])
     return status
 

@@ -41,20 +41,20 @@ class Value(NamedTuple):
 def count(listing: Listing) -> Value:
     """How many sockets there are."""
     number = sum(listing.count().values())
-    return Value(number, _sockets(number), _doubts(listing))
+    return Value(number, _sockets(number), doubts(listing))
 
 
 def largest_count(listing: Listing, grouping: Grouping) -> Value:
     """How many sockets the largest of the groups has."""
     found = group(listing, grouping._replace(top=1))
-    doubts = _doubts(listing, needs_owners=grouping.needs_owners)
+    why = doubts(listing, needs_owners=grouping.needs_owners)
     if not found.groups:
-        return Value(0, f"no sockets, so no group by {', '.join(grouping.by)}", doubts)
+        return Value(0, f"no sockets, so no group by {', '.join(grouping.by)}", why)
     (largest,) = found.groups
     others = found.left_out.groups
     more = f", the largest of {others + 1} groups" if others else ""
     text = f"{_sockets(largest.count)} with {_named(largest, grouping.keys)}{more}"
-    return Value(largest.count, text, doubts)
+    return Value(largest.count, text, why)
 
 
 def fullest_queue(listing: Listing) -> Value:
@@ -64,8 +64,8 @@ def fullest_queue(listing: Listing) -> Value:
     """
     fullest = max(_queues(listing), key=lambda queue: queue.length, default=None)
     if fullest is None:
-        return Value(0, "no socket with a queue", _doubts(listing))
-    return Value(fullest.length, fullest.text(), _doubts(listing))
+        return Value(0, "no socket with a queue", doubts(listing))
+    return Value(fullest.length, fullest.text(), doubts(listing))
 
 
 class Queue(NamedTuple):
@@ -96,12 +96,12 @@ def fullest_destination(listing: Listing) -> Value:
     judged = [judge(end, tally, ports, settings, RATE_SECONDS) for end, tally in tallies]
     worst = max(judged, key=lambda d: d.used_percent or 0, default=None)
     if worst is None or not worst.used_percent:
-        return Value(0, "no connection takes a local port", _doubts(listing))
+        return Value(0, "no connection takes a local port", doubts(listing))
     text = (
         f"{worst.used_percent:g} % of the local ports to {worst.remote_address} port "
         f"{worst.remote_port} are in use ({worst.used_ports} of {worst.capacity})"
     )
-    return Value(worst.used_percent, text, _doubts(listing))
+    return Value(worst.used_percent, text, doubts(listing))
 
 
 def time_wait_rate(listing: Listing) -> Value:
@@ -113,7 +113,7 @@ def time_wait_rate(listing: Listing) -> Value:
     rate = picture(ends, settings).created_per_second
     if rate is None:
         raise SourceError("nothing tells here how long sockets are in TIME_WAIT already")
-    return Value(round(rate, 2), f"{rate:g} sockets a second into TIME_WAIT", _doubts(listing))
+    return Value(round(rate, 2), f"{rate:g} sockets a second into TIME_WAIT", doubts(listing))
 
 
 def _ends(listing: Listing) -> tuple[Settings, Ends]:
@@ -164,7 +164,7 @@ def _named(found: Group, keys: Iterable[str]) -> str:
     return " ".join(f"{key}={'?' if v is None or v is UNSET else v}" for key, v in values)
 
 
-def _doubts(listing: Listing, *, needs_owners: bool = False) -> tuple[str, ...]:
+def doubts(listing: Listing, *, needs_owners: bool = False) -> tuple[str, ...]:
     """Why there may be more sockets, or more of these owners."""
     selects_owners = listing.selection.owner_test() is not None
     codes = MISSING_SOCKETS | (MISSING_OWNERS if needs_owners or selects_owners else frozenset())
