@@ -202,6 +202,11 @@ def test_a_long_capture_is_read_as_a_short_one() -> None:
     assert [fault.line for fault in repeated.faults] == [4, 5 + 2 * BATCH_SIZE + 4]
 
 
+def test_a_row_that_is_too_long_for_one() -> None:
+    row = "unix  2      [ ACC ]     STREAM" + " " * 100_000 + "x"
+    assert read("gnu-netstat", row).faults == [Fault(1, row, 0, "a row of at most 4096 characters")]
+
+
 NUMBERS = st.integers(0, 65535)
 IPV4 = st.ip_addresses(v=4).map(str)
 PEERED_STATES = st.sampled_from(["ESTABLISHED", "SYN_SENT", "TIME_WAIT", "CLOSE_WAIT", "LAST_ACK"])

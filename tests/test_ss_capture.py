@@ -280,3 +280,21 @@ def test_a_long_capture_is_read_as_a_short_one() -> None:
     assert len(with_info) == BATCH_SIZE
     assert {record.tcp_info for record in with_info} == {TcpInfo("cubic", rto_ms=201.0)}
     assert [fault.line for fault in many.faults] == [3, 3 + 4 * BATCH_SIZE + 3]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "u_str ESTAB 0 0 " + "0 " * 50_000,
+        "u_str ESTAB 0 0 a 1 * 2 cgroup:/" + " " * 50_000 + "x",
+        "tcp ESTAB 0 0 1.2.3.4:1 1.2.3.4:2 cgroup:/" + "/ " * 50_000,
+        "tcp ESTAB 0 0 1.2.3.4:1 1.2.3.4:2 " + "a" * 100_000,
+        "tcp ESTAB 0 0 1.2.3.4:1 1.2.3.4:2 users:(" + '("' * 50_000,
+        "tcp ESTAB 0 0 1.2.3.4:1 1.2.3.4:2 " + "timer:(on," * 20_000,
+        "tcp ESTAB 0 0 1.2.3.4:1 1.2.3.4:2 " + " inet-sockopt:(" * 20_000,
+    ],
+    ids=lambda row: row[:50],
+)
+def test_long_rows_take_bounded_work(row: str) -> None:
+    done = read("ss", row)
+    assert len(done.records) + len(done.faults) == 1

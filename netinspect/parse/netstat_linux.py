@@ -104,10 +104,11 @@ CUT_LENGTH = 23  # of a cell: without -W an IPv6 address is made to fit
 #   1000       31337      4242/nginx: worker   keepalive (7199.05/0/0)
 REST = re.compile(
     r"(?:(?P<user>[^\s/-][^\s/]*) +(?P<inode>\d{1,20})(?: +|$))?"
-    r"(?:(?P<pid>\d{1,10})/(?P<name>.*?)|(?P<nobody>-))?"
-    r"(?: *(?P<timer>[a-z]+|unkn-\d+) \((?P<seconds>\d{1,10}\.\d\d)/(?P<sent>\d{1,10})"
-    r"/(?P<probes>\d{1,10})\))? *"
+    r"(?:(?P<pid>\d{1,10})/(?P<name>.*)|(?P<nobody>-))?"
 )
+TIMES = re.compile(r"(\d{1,10}\.\d\d)/(\d{1,10})/(\d{1,10})\)")
+TIMER_WORD = re.compile(r"[a-z]+|unkn-\d+")
+LONGEST_ROW = 4096
 # unix  2      [ ACC ]     STREAM     LISTENING     31337    4242/a b             /run/a b
 UNIX_ROW = re.compile(
     r"unix +\d+ +\[[ A-Z]*\] +(?P<type>[A-Z]+) +(?P<state>[A-Z]*) +(?P<inode>\d{1,20})"
@@ -192,7 +193,7 @@ class Reading:
     def _row(self, number: int, line: str) -> list[Connection]:
         """The record of a line, if it has one."""
         try:
-            fields = line.split(None, 5)
+            fields = _cells(line)
             if fields and fields[0] in KINDS:
                 return [self._inet(fields)]
             if fields and fields[0] == "unix":
@@ -284,7 +285,8 @@ class Reading:
 
         :raises CellError: it is something else.
         """
-        match = REST.fullmatch(text.lstrip())
+        text, timer = _split_timer(text.strip())
+        match = REST.fullmatch(text)
         if not match:
             raise CellError(text, "user and inode, PID/program or -, and a timer")
         owner = None
@@ -299,7 +301,7 @@ class Reading:
             int(inode) or None if inode else None,
             (owner,) if owner else (),
             self._owner_status(owner, inode, is_told=bool(match["nobody"])),
-            _timer(match),
+            timer,
         )
 
     def _owner_status(
@@ -359,13 +361,29 @@ def _datagram_state(behind: str, *, is_raw: bool) -> tuple[State, str]:
     return "UNCONN", rest if is_raw and word == "7" else behind
 
 
-def _timer(match: re.Match[str]) -> Timer | None:
-    """The third number counts the unanswered probes of the timers that are not for data."""
-    timer_kind = TIMERS.get(match["timer"] or "")
-    if timer_kind is None:
-        return None
-    fired = match["probes" if timer_kind in ("keepalive", "zero_window") else "sent"]
-    return Timer(timer_kind, round(float(match["seconds"]) * 1000), int(fired))
+def _cells(line: str) -> list[str]:
+    """Five cells, and what stands behind them in one."""
+    if len(line) > LONGEST_ROW:
+        raise CellError(line, f"a row of at most {LONGEST_ROW} characters")
+    return line.split(None, 5)
+
+
+def _split_timer(text: str) -> tuple[str, Timer | None]:
+    """What stands before the timer, and the timer: `keepalive (7199.05/0/2)`.
+
+    Its third number counts the unanswered probes of the timers that are not for data.
+    """
+    before, _, tail = text.rpartition(" (")
+    times = TIMES.fullmatch(tail)
+    start = before.rfind(" ") + 1
+    word = before[start:]
+    if not times or not TIMER_WORD.fullmatch(word):
+        return text, None
+    kind = TIMERS.get(word)
+    seconds, sent, probes = times.groups()
+    fired = int(probes if kind in ("keepalive", "zero_window") else sent)
+    timer = Timer(kind, round(float(seconds) * 1000), fired) if kind else None
+    return before[:start].rstrip(), timer
 
 
 def _recognises(lines: Sequence[str]) -> bool:

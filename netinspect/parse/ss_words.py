@@ -23,7 +23,7 @@ USERS = "users:("
 OWNER = re.compile(r'\("(.{0,15})",pid=(\d{1,10})(?:,proc_ctx=[^,]*)?,fd=(\d{1,10})[^()]*\)')
 OLD_OWNER = re.compile(r'\("(.{0,15}?)",(\d{1,10}),(\d{1,10})\)')
 # timer:(keepalive,119min,0); 1.2 s are 1.200ms, and above 9 s only whole seconds are printed.
-TIMER = re.compile(r" timer:\((\w*),([^,)]*),(\d{1,10})\)")
+TIMER = re.compile(r" timer:\((\w{0,20}),([^,)]{0,20}),(\d{1,10})\)")
 TIME = re.compile(r"(?:(\d{1,9})min)?(?:(\d{1,9})(?:sec|\.(?=\d)))?(?:(\d{1,9})ms)?")
 TIMERS: dict[str, TimerKind] = {
     "on": "retransmit",
@@ -36,9 +36,9 @@ CGROUP = re.compile(r" cgroup:(/.*?|unreachable:\S+)(?= v6only:| [<-]-[->]| skme
 MEMORY = re.compile(
     r" skmem:\(r(\d+),rb(\d+),t(\d+),tb(\d+),f(-?\d+),w(\d+),o(\d+)(?:,bl(\d+))?(?:,d(\d+))?\)"
 )
-SOCKOPT = re.compile(r" inet-sockopt: ?\(([^)]*)\)")
+SOCKOPT = re.compile(r" inet-sockopt: ?\(([^)]{0,300})\)")
 # bbr:(bw:1bps,mrtt:0.02), pacing_rate 1bps/2bps, rtt:0.02/0.01, wscale:10,10, ts
-WORD = re.compile(r"([\w-]+):\(([^)]*)\)|(\w+_rate|send) (\S+)|([\w-]+):(\S+)|(\S+)")
+WORD = re.compile(r"([\w-]+):\(([^)]{0,300})\)|(\w+_rate|send) (\S+)|([\w-]+):(\S+)|(\S+)")
 SHUTDOWN = re.compile(r"[<-]-[->]")
 LONGEST = 24  # of a number
 LISTENER_WORDS = frozenset(("cwnd", "reordering"))
