@@ -10,6 +10,7 @@ import pytest
 from netinspect.errors import UsageError
 from netinspect.model import State
 from netinspect.render.dialects.bsd import SYSTEMS, Bsd
+from netinspect.render.dialects.busybox import BusyBox
 from netinspect.render.dialects.gnu import Gnu
 from netinspect.render.dialects.sockstat import Sockstat
 from netinspect.render.dialects.ss import Ss
@@ -56,6 +57,9 @@ def refusal(command: str) -> str:
         ("gnu netstat --unix -w", "raw4 raw6 unix"),
         ("gnu netstat -an", "tcp4 tcp6 udp4 udp6 udplite4 udplite6 raw4 raw6 unix"),
         ("gnu netstat -p tcp", "tcp4 tcp6 udp4 udp6 udplite4 udplite6 raw4 raw6 unix"),
+        ("busybox netstat -tan", "tcp4 tcp6"),
+        ("busybox netstat -lx", "unix"),
+        ("busybox netstat", "tcp4 tcp6 udp4 udp6 raw4 raw6 unix"),
         ("ss ss -tan", "tcp4 tcp6"),
         ("gnu ss -tu", "udp4 udp6 tcp4 tcp6"),
         ("ss ss -4", "raw4 udp4 tcp4"),
@@ -141,6 +145,9 @@ def dialect(command: str) -> Any:
             Gnu(str, has_users=True, has_programs=True, has_timers=True, is_wide=True),
         ),
         ("gnu netstat -tae", Gnu(str, has_users=True, is_numeric=False)),
+        ("busybox netstat -an", BusyBox(str, has_unix=True)),
+        ("busybox netstat -lnx", BusyBox(str, has_inet=False, has_unix=True, shown="servers")),
+        ("busybox netstat -aln -t", BusyBox(str)),
         ("macos netstat -an -p tcp", Bsd(str)),
         ("macos netstat -n -p tcp", Bsd(str, has_all=False)),
         ("macos netstat -anl -p tcp", Bsd(str, is_wide=True)),
@@ -228,6 +235,10 @@ def test_remarks(command: str, remarks: tuple[str, ...]) -> None:
         (
             "freebsd netstat -tulpn",
             f"{FAILS}netstat: illegal option -- t (exit status 1 there)",
+        ),
+        (
+            "busybox netstat -tlnp",
+            "netstat -p: an option of the build, which Debian's BusyBox does not have",
         ),
         ("gnu netstat -r", "netstat -r: routes are no sockets: ip route"),
         ("macos netstat -i", "netstat -i: interfaces are no sockets: ip -s link"),

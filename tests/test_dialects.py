@@ -15,6 +15,7 @@ from netinspect.extended import TcpInfo
 from netinspect.model import Connection, Family, Owner, Protocol, Timer, decode_name
 from netinspect.render.dialects import DIALECTS
 from netinspect.render.dialects.bsd import SYSTEMS, Bsd
+from netinspect.render.dialects.busybox import BusyBox
 from netinspect.render.dialects.choose import Wanted, choose
 from netinspect.render.dialects.dialect import (
     Dialect,
@@ -166,6 +167,32 @@ class TestGnu:
         servers, connections = Gnu(N, shown="servers"), Gnu(N, shown="connections")
         for dialect, seen in ((servers, [1, 2, 3, 4]), (connections, [0, 5])):
             assert [c for c in sockets if dialect.shows(c)] == [sockets[i] for i in seen]
+
+
+class TestBusyBox:
+    """By what BusyBox 1.35 of Debian 12 printed: test_live_dialects asks one that is installed."""
+
+    def test_rows(self) -> None:
+        wide = "2603:6010:7c00:4::1:51910", "fe80::aede:48ff:fe00:1122:443"
+        sockets = (PLAIN, DUAL, MAPPED, LONG, UDP, RAW, BOUND, UNIX_LISTENER)
+        assert printed(BusyBox(N, has_unix=True), *sockets) == [
+            "Active Internet connections (servers and established)",
+            "Proto Recv-Q Send-Q Local Address           Foreign Address         State       ",
+            "tcp        0     12 10.0.0.1:44321          10.0.0.2:443            ESTABLISHED ",
+            "tcp        3      0 :::80                   :::*                    LISTEN      ",
+            "tcp        0     12 ::ffff:127.0.0.1:44321  ::ffff:10.1.2.3:9       ESTABLISHED ",
+            f"tcp        0     12 {wide[0]} {wide[1]} ESTABLISHED ",
+            "udp        0     12 10.0.0.1:53             0.0.0.0:*                           ",
+            "raw        0     12 0.0.0.0:1               0.0.0.0:*               1           ",
+            "Active UNIX domain sockets (servers and established)",
+            "Proto RefCnt Flags       Type       State         I-Node Path",
+            "unix  -      [ ACC ]     SEQPACKET  LISTENING       4711 @a b@c",
+        ]
+
+    def test_without_all_a_peer_decides(self) -> None:
+        for shown, seen in (("servers", [LISTENER]), ("connections", [PLAIN])):
+            dialect = BusyBox(N, shown=shown)  # type: ignore[arg-type]
+            assert [c for c in (PLAIN, LISTENER, BOUND) if dialect.shows(c)] == seen
 
 
 class TestSs:
@@ -420,7 +447,12 @@ def every(*, width: int | None) -> list[Dialect]:
     plain = Wanted(PROTOCOLS, width=width)
     more = plain._replace(is_extended=True)
     chosen = [choose(name, wanted) for name in DIALECTS for wanted in (plain, more)]
-    return [*chosen, Sockstat(names), Windows(names, has_programs=True)]
+    return [
+        *chosen,
+        BusyBox(names, has_unix=True),
+        Sockstat(names),
+        Windows(names, has_programs=True),
+    ]
 
 
 @given(st.lists(ANY_CONNECTIONS | st.just(EXTENDED), max_size=4))

@@ -33,7 +33,11 @@ pytestmark = pytest.mark.live
 
 PATIENCE = 10  # times that the sockets may change while both look at them
 # /bin/ss and netstat of the versions whose output ours is
-VERSIONS = {"ss": ("-V", "iproute2-6.1"), "netstat": ("-V", "net-tools 2.10")}
+VERSIONS = {
+    "ss": ("-V", "iproute2-6.1"),
+    "netstat": ("-V", "net-tools 2.10"),
+    "busybox": ("--help", "BusyBox v1.35"),
+}
 
 SAME_BYTES = [
     "netstat -tan",
@@ -45,6 +49,10 @@ SAME_BYTES = [
     "netstat -tunap --udplite",
     "netstat -wan",
     "netstat --tcp --listening --numeric",
+    "busybox netstat -tan",
+    "busybox netstat -tun",
+    "busybox netstat -tuln",
+    "busybox netstat -taln",
     "ss -tan",
     "ss -tn",
     "ss -tuln",
@@ -98,7 +106,8 @@ def theirs(words: list[str]) -> str:
 
 
 def ours(words: list[str]) -> str:
-    found = impersonate("linux", words)
+    is_busybox = words[0] == "busybox"
+    found = impersonate("busybox", words[1:]) if is_busybox else impersonate("linux", words)
     dialect = found.dialect
     listing = Listing(
         found.selection, with_owners=dialect.needs_owners, is_extended=dialect.needs_extended

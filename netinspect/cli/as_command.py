@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PROGRAMS = {
     "gnu": ("netstat", "ss"),
     "linux": ("netstat", "ss"),
+    "busybox": ("netstat",),
     "macos": ("netstat",),
     "freebsd": ("netstat", "sockstat"),
     "openbsd": ("netstat",),
@@ -66,8 +67,8 @@ def _complete_programs(
 def command(system: str, words: tuple[str, ...], **options: Any) -> int:
     """Do here what a command line of another system does there, in its format.
 
-    SYSTEM is gnu (or linux), macos, freebsd, openbsd, windows, or ss; COMMAND its netstat, ss or
-    sockstat with flags. They mean what they mean there, and what fails there fails here. Only
+    SYSTEM is gnu (or linux), busybox, macos, freebsd, openbsd, windows, or ss; COMMAND its netstat,
+    ss or sockstat with flags. They mean what they mean there, and what fails there fails here. Only
     sockets are shown: no routes, no interfaces, nothing repeated. Names are not looked up.
 
     \b

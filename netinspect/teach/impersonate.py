@@ -17,6 +17,7 @@ from netinspect.teach.knowledge import flags_of, system_of, tools
 MODULES = {
     "linux_netstat": "as_gnu",
     "linux_ss": "as_ss",
+    "busybox_netstat": "as_busybox",
     "macos_netstat": "as_bsd",
     "freebsd_netstat": "as_bsd",
     "openbsd_netstat": "as_bsd",

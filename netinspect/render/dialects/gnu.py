@@ -92,7 +92,7 @@ class Gnu(NamedTuple):
             return False
         if self.shown == "all":
             return True
-        return (self.shown == "servers") == _is_server(connection)
+        return (self.shown == "servers") == is_server(connection)
 
     def blocks(self, batches: Iterable[list[Connection]]) -> Iterator[Block]:
         """First the Internet, then unix: a section that was asked for has its heading."""
@@ -129,13 +129,13 @@ class Gnu(NamedTuple):
             f"{self._end(c, c.remote_address, c.remote_port, is_remote=True):<23} {_state(c):<11}"
         )
         if self.has_users:
-            row += f" {self._user(c):<10} {_kernel_number(c, c.inode):<10}"
+            row += f" {self._user(c):<10} {kernel_number(c, c.inode):<10}"
         row += self._program(c)
         return f"{row} {_timer(c.timer)}" if self.has_timers else row
 
     def _unix_row(self, c: Connection) -> str:
         flags = "[ ACC ]" if c.state == "LISTEN" else "[ ]"
-        inode = _kernel_number(c, c.inode)
+        inode = kernel_number(c, c.inode)
         # no inode: the other end of a connection that nobody has accepted
         state = "CONNECTING" if inode == "0" else UNIX_STATES.get(c.state, "")
         return (
@@ -164,7 +164,7 @@ class Gnu(NamedTuple):
         return f"{host}:{port}"
 
     def _user(self, c: Connection) -> str:
-        number = _kernel_number(c, c.uid)
+        number = kernel_number(c, c.uid)
         if self.is_numeric:
             return number
         return self.names(c.user) if c.user else {"0": "root"}.get(number, number)
@@ -182,11 +182,12 @@ class Gnu(NamedTuple):
         return f" {self.names(f'{owner.pid}/{command}')[:PROGRAM_WIDTH]:<20}"
 
 
-def _is_server(c: Connection) -> bool:
+def is_server(c: Connection) -> bool:
+    """Whether -l shows it, and no option does not: what has no peer."""
     return c.state == "LISTEN" if c.protocol == "unix" else c.remote_address is None
 
 
-def _kernel_number(c: Connection, number: int | None) -> str:
+def kernel_number(c: Connection, number: int | None) -> str:
     """What the kernel gives as 0 is null in the record; what a capture does not tell is too."""
     is_told = c.owner_status != "unsupported"
     return "0" if number is None and is_told else number_text(number)
