@@ -22,7 +22,7 @@ SERVICE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+/-]{0,63})", re.ASCII)
 _BYTE = r"(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])"
 CANONICAL_IPV4 = re.compile(rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}", re.ASCII)
 HIGHEST_PORT = 0xFFFF
-LONGEST_NUMBER = 20  # digits of 64 bits
+LONGEST_NUMBER = 19  # digits: what JSON takes has 64 bits
 
 SOCKET_TYPES: dict[Protocol, SocketType] = {
     "tcp": "stream",

@@ -24,7 +24,7 @@ AS_NUMBER = frozenset(
 AS_JSON = frozenset(("owners", "timer", "tcp_info", "memory", "options", "dual_stack"))
 # An empty cell of these is null; of others that a record may lack it is that they are not there.
 EXTENDED = frozenset(("tcp_info", "memory", "options"))
-LONGEST_NUMBER = 20  # digits of 64 bits
+LONGEST_NUMBER = 19  # digits: what JSON takes has 64 bits
 
 # {"schema_version":1,"host":"a","platform":"linux", ... ,"connections":[
 FIRST_LINE = re.compile(r'\s*\{"schema_version":.*"connections":\[\s*')

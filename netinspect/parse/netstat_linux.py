@@ -103,7 +103,7 @@ CUT_LENGTH = 23  # of a cell: without -W an IPv6 address is made to fit
 # What stands behind the state with -e, -p and -o; a name may have blanks:
 #   1000       31337      4242/nginx: worker   keepalive (7199.05/0/0)
 REST = re.compile(
-    r"(?:(?P<user>[^\s/-][^\s/]*) +(?P<inode>\d{1,20})(?: +|$))?"
+    r"(?:(?P<user>[^\s/-][^\s/]*) +(?P<inode>\d{1,19})(?: +|$))?"
     r"(?:(?P<pid>\d{1,10})/(?P<name>.*)|(?P<nobody>-))?"
 )
 TIMES = re.compile(r"(\d{1,10}\.\d\d)/(\d{1,10})/(\d{1,10})\)")
@@ -111,7 +111,7 @@ TIMER_WORD = re.compile(r"[a-z]+|unkn-\d+")
 LONGEST_ROW = 4096
 # unix  2      [ ACC ]     STREAM     LISTENING     31337    4242/a b             /run/a b
 UNIX_ROW = re.compile(
-    r"unix +\d+ +\[[ A-Z]*\] +(?P<type>[A-Z]+) +(?P<state>[A-Z]*) +(?P<inode>\d{1,20})"
+    r"unix +\d+ +\[[ A-Z]*\] +(?P<type>[A-Z]+) +(?P<state>[A-Z]*) +(?P<inode>\d{1,19})"
     r"(?P<rest> .*)?"
 )
 INODE_WIDTH, OWNER_WIDTH = 8, 20  # at least; with -W a program may take more

@@ -53,8 +53,8 @@ STATES = States(
 BEHIND_UNIX = r" *((?:users:|timer:|uid:|ino:|sk:|skmem:|peers:|cgroup:|[<-]-[->]).*)?"
 # Old ones have the path of the peer as well.
 UNIX_ENDS = (
-    re.compile(r"(.{0,128}?) (\d{1,20}) +([*?]) (\d{1,20})" + BEHIND_UNIX),
-    re.compile(r"(.{0,128}?) (\d{1,20}) +(\S.{0,128}?) (\d{1,20})" + BEHIND_UNIX),
+    re.compile(r"(.{0,128}?) (\d{1,19}) +([*?]) (\d{1,19})" + BEHIND_UNIX),
+    re.compile(r"(.{0,128}?) (\d{1,19}) +(\S.{0,128}?) (\d{1,19})" + BEHIND_UNIX),
 )
 
 

@@ -33,8 +33,9 @@ TIMERS: dict[str, TimerKind] = {
 }
 # cgroup:/a b <-> is the only word that may have blanks.
 CGROUP = re.compile(r" cgroup:(/.*?|unreachable:\S+)(?= v6only:| [<-]-[->]| skmem:|$)")
+_N = r"(\d{1,19})"
 MEMORY = re.compile(
-    r" skmem:\(r(\d+),rb(\d+),t(\d+),tb(\d+),f(-?\d+),w(\d+),o(\d+)(?:,bl(\d+))?(?:,d(\d+))?\)"
+    rf" skmem:\(r{_N},rb{_N},t{_N},tb{_N},f(-?\d{{1,19}}),w{_N},o{_N}(?:,bl{_N})?(?:,d{_N})?\)"
 )
 SOCKOPT = re.compile(r" inet-sockopt: ?\(([^)]{0,300})\)")
 # bbr:(bw:1bps,mrtt:0.02), pacing_rate 1bps/2bps, rtt:0.02/0.01, wscale:10,10, ts
