@@ -61,6 +61,17 @@ def test_text(capture: str) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_many_of_a_kind_fit_one_screen(tmp_path: Path) -> None:
+    path = tmp_path / "ss.txt"
+    head, listener, _ = ROWS.splitlines()
+    full = [listener.replace("8080", str(8000 + number)) for number in range(20)]
+    path.write_text("\n".join([head, *full, ""]))
+    lines = diagnose(str(path), "--only", "accept_queue_overflow").out.splitlines()
+    assert sum(line.startswith("CRITICAL ") for line in lines) == 3
+    assert "  and 17 more like this" in lines
+    assert "20 critical: 1 rule checked." in lines
+
+
 def test_information_alone_is_status_0(tmp_path: Path) -> None:
     path = tmp_path / "ss.txt"
     path.write_text("\n".join(ROWS.replace(" 5      4 ", " 0      128 ").splitlines()[:2]) + "\n")
@@ -103,7 +114,7 @@ def test_filters_and_thresholds(capture: str) -> None:
     assert diagnose(capture, *only, "--lport", "9").status == 0
     assert diagnose(capture, *only, "state listen").out.startswith("CRITICAL the accept queue")
     done = diagnose(capture, "--only", "close-wait-leak", "--set", "close_wait_leak.many=101")
-    assert done.out == "Nothing is wrong: 1 rules checked.\n"
+    assert done.out == "Nothing is wrong: 1 rule checked.\n"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from netinspect.diagnose.diagnosis import Diagnosis, Finding
 from netinspect.diagnose.rule import Rule
+from netinspect.diagnose.sentences import counted
 from netinspect.model import Connection
 from netinspect.render.columns import endpoint
 from netinspect.render.document import render_document
@@ -15,6 +16,7 @@ from netinspect.render.wrapped import DEFAULT_WIDTH, paragraph
 
 LONGEST_TEXT = 100  # columns of prose, however wide the terminal is
 MOST_SOCKETS = 3
+MOST_ALIKE = 3  # findings of one rule
 KEYS = Finding.__struct_fields__
 GAP = "  "
 
@@ -32,11 +34,17 @@ def render_diagnosis(
 
 
 def _lines(document: Diagnosis, width: int) -> Iterator[str]:
-    last_of = {finding.code: finding for finding in document.findings}
+    kinds: dict[tuple[str, str], list[Finding]] = {}
     for finding in document.findings:
-        yield from _head(finding, width)
-        if finding is last_of[finding.code] and finding.severity != "info":
-            yield from _cure(finding, width)
+        kinds.setdefault((finding.severity, finding.code), []).append(finding)
+    least_of = {code: severity for severity, code in kinds}
+    for (severity, code), alike in kinds.items():
+        for finding in alike[:MOST_ALIKE]:
+            yield from _head(finding, width)
+        if len(alike) > MOST_ALIKE:
+            yield f"  and {len(alike) - MOST_ALIKE} more like this"
+        if severity == least_of[code] != "info":
+            yield from _cure(alike[0], width)
     if document.findings:
         yield ""
     yield from paragraph(_verdict(document), width)
@@ -96,7 +104,7 @@ def _verdict(document: Diagnosis) -> str:
     ]
     found = ", ".join(bad) or "Nothing is wrong"
     sample = f" over {document.sample_seconds:g} s" if document.sample_seconds else ""
-    return f"{found}: {len(document.checked)} rules checked{sample}."
+    return f"{found}: {counted(document.checked, 'rule')} checked{sample}."
 
 
 def lesson_lines(
