@@ -21,7 +21,6 @@ import pytest
 
 from netinspect import __version__
 from netinspect.cli.app import COMMANDS, program
-from netinspect.cli.foreign_flags import TEACH_P
 from netinspect.cli.schema_command import COMMANDS_WITH_JSON, TAUGHT
 from netinspect.filters.keywords import KEYWORDS
 from netinspect.filters.words import GROUPS, PROTOCOL_WORDS, STATE_WORDS
@@ -450,16 +449,53 @@ def refusal(*args: str) -> str:
     return done.err.removeprefix("netinspect: ").removesuffix("\n")
 
 
+SHOWS_PROGRAM = "To GNU netstat and ss it shows the program, as netinspect always does: "
+TO_TCP = "netinspect --proto tcp"
+TO_SOCKSTAT = "To sockstat it takes a port: netinspect --port 1234"
+TAKES_PROTOCOL = "To netstat of macOS, the BSDs and Windows it takes a protocol"
+
+
+@pytest.mark.parametrize(
+    ("args", "flag", "readings"),
+    [
+        ("-p", "-p", f"{SHOWS_PROGRAM}netinspect. {TAKES_PROTOCOL}: netinspect --proto tcp"),
+        (
+            "-ptcp",
+            "-ptcp",
+            f"{TAKES_PROTOCOL}: netinspect --proto tcp. {SHOWS_PROGRAM}netinspect",
+        ),
+        ("-p udp", "-p", f"{TAKES_PROTOCOL}: netinspect --proto udp. {SHOWS_PROGRAM}netinspect"),
+        (
+            "-tulpn",
+            "-tulpn",
+            f"{SHOWS_PROGRAM}netinspect -l. {TAKES_PROTOCOL} ('n' is none): netinspect --proto tcp",
+        ),
+        (
+            "-tlnp",
+            "-tlnp",
+            f"{SHOWS_PROGRAM}netinspect -l --proto tcp. {TAKES_PROTOCOL}: netinspect --proto tcp",
+        ),
+        ("-anp", "-anp", f"{SHOWS_PROGRAM}netinspect. {TAKES_PROTOCOL}: netinspect --proto tcp"),
+        (
+            "-anp tcp",
+            "-anp",
+            f"{TAKES_PROTOCOL}: netinspect --proto tcp. {SHOWS_PROGRAM}netinspect",
+        ),
+        (
+            "-p 1234",
+            "-p",
+            f"To lsof it takes a process: netinspect --pid 1234. {TO_SOCKSTAT}",
+        ),
+    ],
+)
+def test_both_readings_of_p(args: str, flag: str, readings: str) -> None:
+    assert refusal(*args.split()) == f"{flag}: there is no -p here. {readings}"
+
+
 @pytest.mark.parametrize(
     ("args", "flag"),
     [
-        ("-p", "-p"),
-        ("-ptcp", "-ptcp"),
-        ("-p tcp", "-p"),
-        ("-tulpn", "-tulpn"),
-        ("-anp", "-anp"),
         ("-an -p", "-p"),
-        ("-lp", "-lp"),
         ("-l -n -p --json", "-p"),
         ("--json -p", "-p"),
         ("list -p", "-p"),
@@ -469,14 +505,41 @@ def refusal(*args: str) -> str:
     ],
 )
 def test_there_is_no_p(args: str, flag: str) -> None:
-    assert refusal(*args.split()) == f"{flag}: {TEACH_P}"
+    assert refusal(*args.split()).startswith(f"{flag}: there is no -p here. {SHOWS_PROGRAM}")
 
 
-def test_what_is_taught_of_p() -> None:
-    assert TEACH_P == (
-        "there is no -p here: with GNU netstat and ss it means 'show the program', with BSD and "
-        "macOS netstat 'select the protocol'. Owners are always shown; select with --pid PID or "
-        "--proto tcp"
+@pytest.mark.parametrize(
+    ("args", "flag", "command"),
+    [
+        ("-i", "-i", "netinspect"),
+        ("-i :80", "-i", "netinspect --port 80"),
+        ("-iTCP", "-iTCP", "netinspect --proto tcp"),
+        ("-nP -i 4UDP@[::1]:53 -a", "-i", "netinspect -4 --proto udp --addr ::1 --port 53"),
+        ("-ni -l", "-ni", "netinspect"),
+    ],
+)
+def test_the_readings_of_i(args: str, flag: str, command: str) -> None:
+    if args.startswith("-nP"):
+        args = args.removeprefix("-nP ")
+    assert refusal(*args.split()) == (
+        f"{flag}: there is no -i here. To lsof it selects Internet sockets: {command}. To ss it "
+        "shows what TCP knows of a connection: netinspect -e. To netstat it shows interfaces, "
+        "which netinspect does not: ip -s link"
+    )
+
+
+def test_the_readings_of_o() -> None:
+    assert refusal("-ano") == (
+        "-ano: -o takes a format here. To netstat of Windows it shows the process, as netinspect "
+        "always does: netinspect. To GNU netstat and ss it shows timers: netinspect --columns "
+        "proto,state,local,remote,timer"
+    )
+
+
+def test_the_name_of_another_program_first() -> None:
+    assert refusal("ss", "-tan", "state", "time-wait") == (
+        "ss is another program: netinspect translate -- ss -tan state time-wait says what to type "
+        "here, netinspect explain -- ss -tan state time-wait what it means"
     )
 
 
@@ -501,7 +564,10 @@ def test_what_is_taught_of_p() -> None:
 def test_a_value_is_no_flag(args: str) -> None:
     done = run(*args.split(), "--limit", "0")
     assert done.status == 0
-    assert "there is no -p here" not in done.err
+    assert "there is no -" not in done.err
+
+
+OF_U = "; to macOS and the BSDs -u is unix-domain sockets: netinspect --proto unix"
 
 
 @pytest.mark.parametrize(
@@ -509,7 +575,8 @@ def test_a_value_is_no_flag(args: str) -> None:
     [
         ("-t", "-t: protocols have no letters here; try netinspect --proto tcp"),
         ("-tan", "-tan: protocols have no letters here; try netinspect --proto tcp"),
-        ("-tuln", "-tuln: protocols have no letters here; try netinspect -l --proto tcp,udp"),
+        ("-tuln", f"-tuln: protocols have no letters here; try netinspect -l{OF_U}"),
+        ("-u", f"-u: protocols have no letters here; try netinspect --proto udp{OF_U}"),
         ("-4x", "-4x: protocols have no letters here; try netinspect -4 --proto unix"),
         ("-w", "-w: protocols have no letters here; try netinspect --proto raw"),
     ],
@@ -570,7 +637,10 @@ SEE_COMPLETION = "(see netinspect completion --help)"
         ("summary -o csv --json", "-o csv and --json are two formats: leave one of them out"),
         ("help sumary", "unknown command or condition 'sumary'; did you mean summary?"),
         ("--zzzzzz", f"unknown option '--zzzzzz' {SEE_LIST}"),
-        ("-Z", f"unknown option '-Z' {SEE_LIST}"),
+        (
+            "-Z",
+            f"unknown option '-Z'; what others mean by it: netinspect flags Z {SEE_LIST}",
+        ),
         ("summary --limit 3", f"unknown option '--limit' {SEE_SUMMARY}"),
         ("--limit", "option '--limit' requires an argument (see netinspect --help)"),
         ("--limit -1", f"invalid value for '--limit': -1 is not in the range x>=0 {SEE_LIST}"),

@@ -33,18 +33,18 @@ COMMANDS = {
     "lab": "safe loopback experiments that make states and faults appear",
     "diagnose": "what is wrong, how that shows, and what to do",
     "check": "one value against thresholds, for Nagios and Icinga",
-    "explain": "a netstat, ss, lsof or sockstat command, flag by flag, as any system reads it",
-    "translate": "what to type there for a command of here, and what is lost",
-    "flags": "what a letter means to netstat, ss, lsof and sockstat, side by side",
-    "states": "what a TCP state means, how long it lasts, what many of them are a sign of",
+    "explain": "what a netstat, ss or lsof command means, flag by flag",
+    "translate": "the same command for another system or tool",
+    "flags": "what a letter means to netstat, ss, lsof and sockstat",
+    "states": "what a TCP state means, and what many of them are a sign of",
     "compare": "the same sockets as Linux, macOS, ss or Windows print them",
     "as": "do what a netstat, ss or sockstat of another system does",
     "schema": "the JSON Schema of a command's output",
     "completion": "completion for bash, zsh or fish",
 }
 DEFAULT_COMMAND = "list"
-# `check` takes the letters of all plugins (-w, -c, -t), `as` those of another program.
-WITH_OTHER_FLAGS = frozenset({"check", "as"})
+# `check` takes the letters of all plugins (-w, -c, -t), the others those of another program.
+WITH_OTHER_FLAGS = frozenset({"check", "as", "explain", "translate", "flags"})
 PRINTED_BY_CLICK = frozenset({"-h", "--help", "--version"})
 EXAMPLES = """\
 \b
@@ -202,6 +202,8 @@ def _usage_message(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
         nearest = " or ".join(error.possibilities or ())
         question = f"; did you mean {nearest}?" if nearest else ""
+        if len(error.option_name) == 2:
+            question = f"; what others mean by it: netinspect flags {error.option_name[1]}"
         return f"unknown option {error.option_name!r}{question}"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message[:1].lower()}{message[1:]}"

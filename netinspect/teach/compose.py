@@ -237,7 +237,7 @@ def _add_limits(command: CommandText, question: Question) -> None:
     for name, (intent, *examples) in PIPED.items():
         value = getattr(question, name)
         if value:
-            _add_pipe_of_table(command, intent, {example: value for example in examples})
+            _add_pipe_of_table(command, intent, dict.fromkeys(examples, value))
 
 
 def _add_ends(command: CommandText, question: Question) -> None:
