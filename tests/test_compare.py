@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -309,6 +310,7 @@ class TestProgram:
     def test_json(self) -> None:
         done = run("compare", "--from", CAPTURE, "--proto", "tcp", "--dialects", "bsd,ss", "--json")
         document = json.loads(done.out)
+        jsonschema.Draft202012Validator(json.loads(run("schema", "compare").out)).validate(document)
         assert (document["total"], document["shown"]) == (4, 4)
         first, second = document["dialects"]
         assert first["command"] == "netstat -an -p tcp"
