@@ -142,8 +142,9 @@ def _measure(
 @contextmanager
 def _populated(name: Population, size: int) -> Iterator[float]:
     """Until when the population can be measured."""
-    if name == "time-wait":
-        with population.half_time_wait(size) as began:
+    if name in ("time-wait", "waiting"):
+        make = population.half_time_wait if name == "time-wait" else population.time_wait
+        with make(size) as began:
             yield began + population.TIME_WAIT_S - TIME_WAIT_MARGIN_S
         return
     with population.established(size, has_many_peers=name == "peers") if size else nullcontext():
@@ -175,7 +176,7 @@ def _remarks(
     name: Population, size: int, before: population.Census, after: population.Census
 ) -> list[str]:
     """What the kernel counted before and after, where that says something."""
-    if name == "time-wait":
+    if name in ("time-wait", "waiting"):
         counts = f"{before.time_wait:,} before these measurements, {after.time_wait:,} after"
         return [f"TIME_WAIT sockets: {counts}."]
     lost = before.in_use - after.in_use

@@ -31,6 +31,7 @@ PATIENCE_S = 600
 # Linux keeps TIME_WAIT for 60 s (TCP_TIMEWAIT_LEN, include/net/tcp.h). What is measured has to be
 # over before the first of them go.
 TIME_WAIT_S = 60
+FEW_TIME_WAIT = 1_000  # that are in nobody's way
 # Closing with this sends a reset, and leaves no TIME_WAIT to the next measurement.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -114,11 +115,19 @@ def established(sockets: int, *, has_many_peers: bool = False) -> Iterator[None]
 @contextmanager
 def half_time_wait(sockets: int) -> Iterator[float]:
     """Hold half of them, leave the other half in TIME_WAIT; when the first of those were made."""
-    with established(sockets // 2), _processes() as start:
+    with established(sockets // 2), time_wait(sockets - sockets // 2) as began:
+        yield began
+
+
+@contextmanager
+def time_wait(sockets: int) -> Iterator[float]:
+    """Leave so many in TIME_WAIT; when the first of them were made. First others have to go."""
+    while census().time_wait > FEW_TIME_WAIT:
+        time.sleep(0.5)
+    with _processes() as start:
         began = time.monotonic()
         # more processes than processors would only be in each other's way
-        closing = shares(sockets - sockets // 2, first=1000)
-        for group in _groups(closing, os.cpu_count() or 1):
+        for group in _groups(shares(sockets, first=1000), os.cpu_count() or 1):
             _await_all([start(partial(_abandon, share)) for share in group])
         yield began
 

@@ -8,7 +8,9 @@ from typing import Literal, NamedTuple
 
 from benchmarks.population import FIRST_PORT, QUIET_PORT
 
-Population = Literal["empty", "thousand", "ten thousand", "large", "peers", "huge", "time-wait"]
+Population = Literal[
+    "empty", "thousand", "ten thousand", "large", "peers", "huge", "time-wait", "waiting"
+]
 # In this order: TIME_WAIT stays for a minute, and would be in the way of what follows.
 DEFAULT_SIZES: dict[Population, int] = {
     "empty": 0,
@@ -18,10 +20,12 @@ DEFAULT_SIZES: dict[Population, int] = {
     "peers": 200_000,
     "huge": 1_000_000,
     "time-wait": 200_000,
+    "waiting": 100_000,
 }
 DESCRIPTIONS: dict[Population, str] = {
     "peers": "each client with another address",
     "time-wait": "half of them TIME_WAIT",
+    "waiting": "all of them TIME_WAIT",
 }
 LARGE = DEFAULT_SIZES["large"]
 
@@ -39,6 +43,8 @@ BUSY: Command = ("--lport", str(FIRST_PORT))
 SS: Command = ("ss", "-tan")
 SS_OWNED: Command = ("ss", "-tanp")
 SS_EXTENDED: Command = ("ss", "-taniemo")
+TIME_WAIT: Command = (*NETINSPECT, "time-wait")
+SS_TIME_WAIT: Command = ("ss", "-tan", "state", "time-wait")
 LSOF: Command = ("lsof", "-nP", "-iTCP")
 NETSTAT: Command = ("netstat", "-tan")
 PSUTIL_TCP: Command = (PYTHON, "-c", "import psutil; print(psutil.net_connections('tcp'))")
@@ -47,6 +53,7 @@ IMPORT_CLICK: Command = (PYTHON, "-c", "import click")
 
 MEMORY_WITHOUT_OWNERS_MB = 40
 MEMORY_WITH_OWNERS_MB = 100
+TIME_WAIT_MEMORY_MB = 60
 GROWTH = 5.5
 STARTUP_MS = 60
 
@@ -151,6 +158,7 @@ QUESTIONS: list[Question] = [
     *_groups()[2:],
     *_huge(),
     *_without_owners("time-wait"),
+    Question("time-wait", "waiting", TIME_WAIT, SS_TIME_WAIT, 1.2, TIME_WAIT_MEMORY_MB, 15),
 ]
 
 
@@ -162,6 +170,7 @@ def sizes(sockets: int) -> dict[Population, int]:
     wanted: dict[Population, int] = {**DEFAULT_SIZES, "huge": sockets}
     for population in ("large", "peers", "time-wait"):
         wanted[population] = min(sockets, LARGE)
+    wanted["waiting"] = min(sockets, DEFAULT_SIZES["waiting"])
     if sockets <= LARGE:
         del wanted["huge"]
     return {population: size for population, size in wanted.items() if size <= sockets}

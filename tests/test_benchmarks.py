@@ -146,9 +146,20 @@ def test_sizes_by_default_and_on_request() -> None:
         "large": 200_000,
         "peers": 200_000,
         "time-wait": 200_000,
+        "waiting": 100_000,
     }
-    assert list(sizes(1_000_000).items())[-2:] == [("huge", 1_000_000), ("time-wait", 200_000)]
-    assert sizes(100) == {"empty": 0, "large": 100, "peers": 100, "time-wait": 100}
+    assert list(sizes(1_000_000).items())[-3:] == [
+        ("huge", 1_000_000),
+        ("time-wait", 200_000),
+        ("waiting", 100_000),
+    ]
+    assert sizes(100) == {
+        "empty": 0,
+        "large": 100,
+        "peers": 100,
+        "time-wait": 100,
+        "waiting": 100,
+    }
 
 
 def test_quick_leaves_out_what_is_slow() -> None:
