@@ -514,6 +514,12 @@ class TestThresholds:
         }
 
 
+@pytest.mark.parametrize("code", ["orphans", "syn_flood", "never_accepted"])
+def test_what_a_filter_by_process_leaves_out(code: str) -> None:
+    seen = scene([PLAIN])._replace(is_by_process=True)
+    assert reason(code, seen) == "a filter by process leaves out the sockets that none has"
+
+
 def test_what_another_source_does_not_tell() -> None:
     seen = scene([PLAIN])._replace(sources=("macos",))
     for code in ("fin_wait2_leak", "syn_sent_pile", "zero_window", "retransmits"):

@@ -242,6 +242,15 @@ def test_an_empty_network_has_nothing_to_say() -> None:
     assert done.out.startswith("Nothing is wrong: ")
 
 
+def test_descriptors_of_the_processes_that_are_asked_for() -> None:
+    with zoo_with(file_descriptors):
+        word = ("check", "--finding", "file_descriptor_limit", "--sample", "0.1")
+        assert run(*word, "--process", "python*").status == 1
+        assert run(*word, "--pid", str(os.getpid())).status == 0
+        accept = run("check", "--finding", "never_accepted", "--sample", "0.1", "--process", "x")
+    assert accept.status == 3
+
+
 def test_check_a_finding() -> None:
     with zoo_with(unread):
         word = ("check", "--finding", "receive-queue-not-read", "--sample", "0.2")

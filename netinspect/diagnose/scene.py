@@ -107,7 +107,7 @@ class Scene(NamedTuple):
 
     `counters` are the kernel's at the last moment, `grown` what they grew by: by name, without
     those that this system does not count. `ports` is what there is to tell of connections by where
-    they lead.
+    they lead. `is_by_process`: only what a process holds was let through.
     """
 
     first: Moment
@@ -119,6 +119,15 @@ class Scene(NamedTuple):
     ports: Evidence | None
     seconds: float | None
     sources: tuple[str, ...] = LINUX_SOURCES
+    is_by_process: bool = False
+
+    def need_unheld(self) -> None:
+        """For rules about sockets that no process has.
+
+        :raises NotCheckedError: they were not let through.
+        """
+        if self.is_by_process:
+            raise NotCheckedError("a filter by process leaves out the sockets that none has")
 
     def need_told(self, what: str, test: Callable[[Connection], object]) -> None:
         """For rules that look at something which only sources of Linux tell for sure.

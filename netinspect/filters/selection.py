@@ -123,6 +123,12 @@ class Selection(Struct, frozen=True, kw_only=True):
             tests += socket_tests(self.expression)
         return _all_of(tests)
 
+    def selects_process(self, pid: int, name: str | None) -> bool:
+        """Whether --pid and --process let this one through; expressions are about sockets."""
+        return (self.pids is None or pid in self.pids) and (
+            self.processes is None or _is_named(name, self.processes)
+        )
+
     def owner_test(self) -> Test | None:
         """The test of a socket that has its owners; None when everything passes."""
         pids, patterns = self.pids, self.processes

@@ -128,6 +128,10 @@ def _observation(
     seconds: float | None = None,
 ) -> Observation:
     settings, limits, counters = here or Here(Settings(), SystemLimits(), {})
+    selection = listing.selection
+    if limits.file_uses is not None:
+        uses = (use for use in limits.file_uses if selection.selects_process(use.pid, use.process))
+        limits = limits._replace(file_uses=tuple(uses))
     telling, notes = last.telling, listing.notes
     if here is not None:
         telling, hidden = _with_owners(_with_ages(telling, listing))
@@ -142,6 +146,7 @@ def _observation(
         ports=_ports(last, settings, counters, before, seconds) if here else None,
         seconds=seconds,
         sources=listing.envelope.sources,
+        is_by_process=selection.owner_test() is not None,
     )
     return Observation(scene, listing, notes)
 

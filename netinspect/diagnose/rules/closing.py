@@ -59,6 +59,7 @@ def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 def orphans(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Closed by their program with data that the peer does not take."""
+    scene.need_unheld()
     scene.need_told("inodes", lambda c: c.inode)
     scene.need_told("timers", lambda c: c.timer)
     states: tuple[State, ...] = ("FIN_WAIT1", "CLOSING", "LAST_ACK")

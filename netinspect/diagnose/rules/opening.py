@@ -32,6 +32,7 @@ def syn_sent(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 def syn_flood(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """More handshakes than listeners have room for, or cookies in place of them."""
+    scene.need_unheld()
     cookies = _cookies(scene)
     half_open: defaultdict[int | None, list[Connection]] = defaultdict(list)
     for c in scene.last.in_states("SYN_RECV"):

@@ -81,6 +81,7 @@ def _was_full(scene: Scene, listener: Connection, limits: Limits) -> bool:
 def never_accepted(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Without an inode: it has no file, because accept() was not called for it."""
     scene.need_sample()
+    scene.need_unheld()
     scene.need_told("inodes", lambda c: c.inode)
     ports = scene.last.listened_ports
     waiting = [later for _, later in scene.stayed(lambda c: _is_waiting(c, ports))]
