@@ -20,18 +20,12 @@ from typing import NamedTuple
 
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Owner, SocketType, State
+from netinspect.parse.address import MOST_REMEMBERED
 from netinspect.parse.bsd_address import TCP_STATES, Endpoint, endpoints_by_family, without_brackets
 from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
 from netinspect.parse.captured_socket import UNTOLD, Holder, Kind, inet_socket, unix_socket
 from netinspect.parse.netstat_bsd import KINDS
-from netinspect.parse.plain_cells import (
-    CONNECTED,
-    FAMILIES,
-    PLAIN_PORTS,
-    PlainHosts,
-    PlainNames,
-    PlainNumbers,
-)
+from netinspect.parse.plain_cells import CONNECTED, FAMILIES, PLAIN_PORTS, PlainHosts, PlainNumbers
 
 COMMAND_WIDTH = 10
 COMMAND_COLUMN = 9
@@ -60,7 +54,7 @@ TAIL = re.compile(
 LEFT_OUT = re.compile(r"(?:sctp|div)\w*$|\?\?$|\d+/")
 # -                     /var/run/log       NetBSD: 21 characters and a blank before the peer
 NETBSD_UNIX_ENDS = re.compile(r"(?P<local>(?!-> ).{21,}?) (?P<remote>-|/.*)$", re.DOTALL)
-PIDS, FDS, NAMES = PlainNumbers(5), PlainNumbers(9), PlainNames()
+PIDS, FDS = PlainNumbers(5), PlainNumbers(9)
 NO_NAME = ("", "-", "?", "??", "(not connected)")
 
 
@@ -122,29 +116,46 @@ def layout_of(header: re.Match[str], line: str) -> Layout:
 ENDPOINTS = {
     separator: endpoints_by_family(is_wide=True, separator=separator) for separator in (":", ".")
 }
-PLAIN_HOSTS = {
-    separator: {family: PlainHosts(ends) for family, ends in by_family.items()}
-    for separator, by_family in ENDPOINTS.items()
+# By the name of the protocol: NetBSD's has no 4, and a dot before the port.
+PLAIN_ENDS = {
+    name: (separator, PlainHosts(ENDPOINTS[separator][FAMILIES[name]]))
+    for name, separator in (("tcp", "."), ("tcp4", ":"), ("tcp6", ":"), ("tcp46", ":"))
 }
+
+
+class Heads(dict[tuple[int, str], tuple[str, str]]):
+    """User and command by the column of the command, and what stands before its end."""
+
+    def __missing__(self, key: tuple[int, str]) -> tuple[str, str]:
+        column, text = key
+        user, command = text[:column].rstrip(" "), text[column:].strip()
+        is_in_columns = text[column - 1 : column] == " " and text.endswith(" ")
+        if not is_in_columns or " " in user or user in UNKNOWN or command in UNKNOWN:
+            raise KeyError(text)
+        if len(self) >= MOST_REMEMBERED:
+            self.clear()
+        head = self[key] = captured_name(user), captured_name(command)
+        return head
+
+
+HEADS = Heads()
 
 
 def plain_socket(line: str, layout: Layout) -> Connection | None:
     """What `any_socket` tells of a TCP connection in its columns; None for all other lines."""
-    end = layout.command + COMMAND_WIDTH
-    user, command = line[: layout.command].rstrip(" "), line[layout.command : end].strip()
-    is_odd = layout.may_cut or " " in user or user in UNKNOWN or command in UNKNOWN
-    if is_odd or line[layout.command - 1 : layout.command] != " " or line[end : end + 1] != " ":
+    end = layout.command + COMMAND_WIDTH + 1
+    if layout.may_cut:
         return None
     try:
+        user, command = HEADS[layout.command, line[:end]]
         pid, fd, name, local, remote, *words = line[end:].split()
-        separator, family = _separator(local), FAMILIES[name]
-        hosts = PLAIN_HOSTS[separator][family]
+        separator, hosts = PLAIN_ENDS[name]
         local, _, local_port = local.rpartition(separator)
         remote, _, remote_port = remote.rpartition(separator)
-        owner = Owner(PIDS[pid], NAMES[command], FDS[fd])
+        owner = Owner(PIDS[pid], command, FDS[fd])
         return Connection(
             "tcp",
-            family,
+            FAMILIES[name],
             "stream",
             _connected_state(words) if words else "UNKNOWN",
             hosts[local],
@@ -156,11 +167,11 @@ def plain_socket(line: str, layout: Layout) -> Connection | None:
             None,
             None,
             None,
-            NAMES[user],
+            user,
             None,
             None,
             owner.pid,
-            owner.process,
+            command,
             (owner,),
             "known",
         )
