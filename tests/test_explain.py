@@ -182,7 +182,17 @@ Here: netinspect -l
 
 def test_on_a_mac() -> None:
     out = run("explain", "--on", "osx", "netstat", "-anp").out
-    assert "             !  p   here it ends: see below\n" in out
+    assert "             !  -p  " in out
+    freebsd = run("explain", "--on", "freebsd", "netstat", "-tan").out
+    assert "           !  -t  Here it ends.\n" in freebsd
+    assert (
+        "Taken by: GNU/Linux netstat, BusyBox netstat, macOS netstat, NetBSD netstat, Windows "
+        "netstat; netinspect translate says what to type instead"
+    ) in " ".join(freebsd.split())
+    assert "  -t  TCP sockets: GNU/Linux, GNU/Linux ss, BusyBox; interface watchdog" in freebsd
+    assert "             !  -p  Restrict to a protocol: tcp udp divert ip" in out
+    assert "vsock_private. But here it ends.\n" in out
+    assert "  -p DANGER  process name/PID column, no argument: GNU/Linux" in out
     assert "Fails: netstat: option requires an argument -- p (exit 64)\n" in out
     assert "  exit 64 since network_cmds-730 (about macOS 26.3), exit 1 before\n" in out
 

@@ -71,6 +71,8 @@ class ErrorMessage(Struct, frozen=True):
     place: Span | None
     note: str | None
     continues: Annotated[bool, Meta(description="a warning: the rest is done all the same")]
+    flag: Annotated[str | None, Meta(description="the flag at which it ends")]
+    meaning: Annotated[str | None, Meta(description="what that flag means there; null: nothing")]
 
 
 class Trap(Struct, frozen=True):
@@ -95,6 +97,9 @@ class Explanation(Struct, frozen=True):
     operands_mean: Annotated[str | None, Meta(description="what this tool does with operands")]
     error: ErrorMessage | None
     prints: Annotated[str | None, Meta(description="what is shown; null after an error")]
+    taken_by: Annotated[
+        tuple[str, ...], Meta(description="after an error: the tools of this name that take it")
+    ]
     remarks: tuple[str, ...]
     outcome: Annotated[str | None, Meta(description="of a command that was tried or read closely")]
     traps: tuple[Trap, ...]
@@ -130,6 +135,8 @@ def explain(tool: Tool, typed: Sequence[str]) -> Explanation:
     question = question_of(line)
     explained = [_explained(option, lookup(known, option.flag)) for option in line.options]
     remarks = [r for r in tool.remarks if _applies(r.flags, r.without, r.operands, line)]
+    error = _message(line, known)
+    names = [flag.flag for flag in explained] + ([error.flag] if error and error.flag else [])
     sources = [tool.source, *(flag.source for flag in explained), *(r.source for r in remarks)]
     return Explanation(
         system=tool.system,
@@ -140,14 +147,23 @@ def explain(tool: Tool, typed: Sequence[str]) -> Explanation:
         flags=tuple(explained),
         operands=tuple(ExplainedOperand(o.text, o.word) for o in line.operands),
         operands_mean=conflicts().behaviour.operands.get(tool.id) if line.operands else None,
-        error=_message(line),
+        error=error,
         prints=None if is_over else describe(question, tool),
+        taken_by=tuple(_takers(tool, argv)) if is_over else (),
         remarks=tuple(remark.text for remark in remarks),
         outcome=_outcome_of(tool, typed),
-        traps=tuple(_traps(tool, [flag.flag for flag in explained])),
+        traps=tuple(_traps(tool, names)),
         netinspect=None if is_over else own_form(question, tool),
         sources=tuple(dict.fromkeys(sources)),
     )
+
+
+def _takers(tool: Tool, argv: Sequence[str]) -> Iterable[str]:
+    """The tools of the same name elsewhere that take a command line."""
+    for other in tools().values():
+        is_other = other.program == tool.program and other.id != tool.id
+        if is_other and take_apart(other.id, argv).error is None:
+            yield other.id
 
 
 def own_form(question: Question, tool: Tool) -> str | None:
@@ -187,13 +203,31 @@ def _applies(
     )
 
 
-def _message(line: CommandLine) -> ErrorMessage | None:
+def _message(line: CommandLine, known: dict[str, Flag]) -> ErrorMessage | None:
     error = line.error
     if error is None:
         return None
-    place = Span(*error.place) if error.place else None
-    note = error.note or _status_note(line.tool, error)
-    return ErrorMessage(error.message, error.exit_status, place, note, error.continues)
+    flag = _flag_at(line, error)
+    meaning = known.get(flag or "")
+    return ErrorMessage(
+        message=error.message,
+        exit_status=error.exit_status,
+        place=Span(*error.place) if error.place else None,
+        note=error.note or _status_note(line.tool, error),
+        continues=error.continues,
+        flag=flag,
+        meaning=meaning.meaning if meaning else None,
+    )
+
+
+def _flag_at(line: CommandLine, error: Failure) -> str | None:
+    """The letter at which a command line ends, as a flag; None where it is no letter."""
+    place = error.place
+    if place is None or place.start == 0 or place.end - place.start != 1:
+        return None
+    if any(place == option.argument_place for option in line.options):
+        return None
+    return f"-{line.argv[place.word][place.start]}"
 
 
 def _status_note(tool: Tool, error: Failure) -> str | None:

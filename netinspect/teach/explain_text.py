@@ -36,6 +36,10 @@ def explanation_lines(explanation: Explanation, width: int) -> Iterator[str]:
     yield ""
     yield from _result_lines(explanation, width)
     yield from _trap_lines(explanation.traps, width)
+    if explanation.taken_by:
+        names = ", ".join(tools()[tool].title for tool in explanation.taken_by)
+        text = f"{names}; netinspect translate says what to type instead"
+        yield from paragraph(text, width, first="Taken by: ", indent=INDENT)
     if explanation.netinspect:
         yield from paragraph(explanation.netinspect, width, first="Here: ", indent=INDENT * 2)
 
@@ -79,7 +83,8 @@ def _marks(explanation: Explanation, starts: Sequence[int]) -> list[tuple[str, s
     if error and error.place and not any(_underlined(error.place, f) for f in explanation.flags):
         word = explanation.command[error.place.word][error.place.start : error.place.end]
         text = _underline([error.place], starts).replace("^", "!")
-        marks.append((text, word, "here it ends: see below"))
+        meaning = f"{error.meaning} But here it ends." if error.meaning else "Here it ends."
+        marks.append((text, error.flag or word, meaning))
     return marks
 
 
