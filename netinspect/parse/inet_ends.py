@@ -96,6 +96,7 @@ class RawEnds:
         self._other_clients: Counter[RawClient] = Counter()
         self._servers: Counter[RawServer] = Counter()
         self._ports: set[int] = set()
+        self._other_ports: set[int] = set()  # of these, which connect() cannot choose
 
     def add(self, reply: Reply, seen: Seen) -> None:
         """Count the sockets of a reply that no earlier one had."""
@@ -105,10 +106,12 @@ class RawEnds:
             sockets = sockets.select(are_new)
         if not sockets.are_in_time_wait and not PEERLESS_HEADS.isdisjoint(sockets.heads):
             sockets = self._without_peerless(sockets)
-        self._ports.update(sockets.ports)
-        if self._free.issuperset(sockets.ports):  # most replies of a host that has clients
+        new_ports = set(sockets.ports).difference(self._ports)
+        self._ports |= new_ports
+        self._other_ports |= new_ports - self._free
+        if not self._other_ports or self._other_ports.isdisjoint(sockets.ports):
             self._free_clients.update(_clients(sockets))
-        elif self._listened.issuperset(sockets.ports):  # and of one that has servers
+        elif self._listened.issuperset(sockets.ports):
             self._servers.update(_servers(sockets))
         else:
             self._add_mixed(sockets)
