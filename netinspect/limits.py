@@ -21,3 +21,4 @@ class SystemLimits(NamedTuple):
     conntrack_max: int | None = None
     max_orphans: int | None = None
     file_uses: tuple[FileUse, ...] | None = None
+    has_hidden_files: bool = False  # of processes that may not be looked into

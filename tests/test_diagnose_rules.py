@@ -412,6 +412,15 @@ class TestResources:
         assert [fault.severity for fault in found] == ([severity] if severity else [])
         assert reason("file_descriptor_limit", scene())
 
+    def test_descriptors_that_are_hidden(self) -> None:
+        full = (FileUse(7, "nginx", 90, 100),)
+        found = outcome(
+            "file_descriptor_limit",
+            scene(limits=SystemLimits(file_uses=full, has_hidden_files=True)),
+        )
+        assert len(found.faults) == 1
+        assert found.not_checked[0].reason == "not all processes may be looked into: run as root"
+
     def test_udp_drops(self) -> None:
         now = replace(PLAIN, protocol="udp", state="UNCONN", drops=9)
         (fault,) = faults("udp_drops", scene([now], [replace(now, drops=2)]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from netinspect.limits import FileUse, SystemLimits
 from netinspect.model import decode_name
@@ -14,11 +13,13 @@ from netinspect.sources.platforms import system_path
 def read_limits(root: str | None = None) -> SystemLimits:
     """What this system tells of them: Linux, by its /proc."""
     root = system_path("/proc") if root is None else root
+    uses, has_hidden = _file_uses(root) if os.path.isdir(f"{root}/self") else (None, False)
     return SystemLimits(
         conntrack_count=_number(f"{root}/sys/net/netfilter/nf_conntrack_count"),
         conntrack_max=_number(f"{root}/sys/net/netfilter/nf_conntrack_max"),
         max_orphans=_number(f"{root}/sys/net/ipv4/tcp_max_orphans"),
-        file_uses=tuple(_file_uses(root)) if os.path.isdir(f"{root}/self") else None,
+        file_uses=uses,
+        has_hidden_files=has_hidden,
     )
 
 
@@ -30,21 +31,31 @@ def _number(path: str) -> int | None:
         return None
 
 
-def _file_uses(root: str) -> Iterator[FileUse]:
-    """Of all processes that may be looked into."""
+def _file_uses(root: str) -> tuple[tuple[FileUse, ...], bool]:
+    """Of all processes that may be looked into, and whether there are others."""
+    uses = []
+    # from Linux 6.2 on the size of the directory is their number, for everybody; before it is 0
+    has_sizes = os.stat(f"{root}/self/fd").st_size > 0
+    has_hidden = not os.path.isdir(f"{root}/1")  # mounted with hidepid=2
     for name in filter(str.isdecimal, os.listdir(root)):
+        folder = f"{root}/{name}"
         try:
-            count = _open_files(f"{root}/{name}/fd")
-            with open(f"{root}/{name}/limits", "rb") as file:
-                limit = parse_open_files(file.read())
-            with open(f"{root}/{name}/comm", "rb") as file:
-                process = decode_name(file.read().rstrip(b"\n"))
-        except OSError:  # it has ended, or may not be looked into
+            count = (
+                os.stat(f"{folder}/fd").st_size if has_sizes else len(os.listdir(f"{folder}/fd"))
+            )
+            use = _file_use(folder, int(name), count)
+        except PermissionError:
+            has_hidden = True
+        except OSError:  # it has ended
             continue
-        if limit:
-            yield FileUse(int(name), process, count, limit)
+        else:
+            uses += [use] if use else []
+    return tuple(uses), has_hidden
 
 
-def _open_files(folder: str) -> int:
-    """From Linux 6.2 on the size of the directory is their number; before it is 0."""
-    return os.stat(folder).st_size or len(os.listdir(folder))
+def _file_use(folder: str, pid: int, count: int) -> FileUse | None:
+    with open(f"{folder}/limits", "rb") as file:
+        limit = parse_open_files(file.read())
+    with open(f"{folder}/comm", "rb") as file:
+        process = decode_name(file.read().rstrip(b"\n"))
+    return FileUse(pid, process, count, limit) if limit else None

@@ -59,6 +59,8 @@ def file_descriptors(scene: Scene, limits: Limits) -> Iterator[Fault]:
                 "descriptors open that it may have",
                 (f"{use.open} of at most {use.limit} (RLIMIT_NOFILE)",),
             )
+    if scene.limits.has_hidden_files:
+        raise NotCheckedError("not all processes may be looked into: run as root")
 
 
 RULES = (
