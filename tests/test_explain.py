@@ -217,6 +217,18 @@ def test_on_all_systems() -> None:
     assert max(map(display_width, lines)) <= 80
 
 
+def test_what_is_noted_of_an_argument_that_is_refused() -> None:
+    error = explained("lsof", "lsof -iP").error
+    assert error is not None
+    assert error.message == "lsof: unknown protocol name (P) in: -i P"
+    assert "write -Pi or -i -P" in str(error.note)
+
+
+def test_a_program_of_windows_is_one_of_windows() -> None:
+    out = run("explain", r"C:\\Windows\\System32\\netstat.exe -ano").out
+    assert out.startswith("Windows netstat (Windows 11)\n")
+
+
 def test_what_stands_before_and_behind() -> None:
     out = run("explain", "--on", "linux", "sudo ss -tan 2>/dev/null | grep TIME-WAIT|wc -l").out
     lines = out.splitlines()

@@ -94,7 +94,7 @@ def _document(words: tuple[str, ...], target: str | None, origin: str | None) ->
 
     typed = read_command(words)
     name, targets = find_targets(target or this_system(), this_system())
-    named = systems_of([origin]) if origin else []
+    named = [name for name in systems_of([origin] if origin else []) if name != "all"]
     sources = find_sources(typed, named, targets)
     found = tuple(readings(typed, sources, targets))
     own = None if named else target_reading(typed, targets)

@@ -213,11 +213,17 @@ def _message(line: CommandLine, known: dict[str, Flag]) -> ErrorMessage | None:
         message=error.message,
         exit_status=error.exit_status,
         place=Span(*error.place) if error.place else None,
-        note=error.note or _status_note(line.tool, error),
+        note=error.note or _status_note(line.tool, error) or _note_of(line, error, known),
         continues=error.continues,
         flag=flag,
         meaning=meaning.meaning if meaning else None,
     )
+
+
+def _note_of(line: CommandLine, error: Failure, known: dict[str, Flag]) -> str | None:
+    """What the table notes of a flag whose argument is refused."""
+    refused = (o.flag for o in line.options if error.place and o.argument_place == error.place)
+    return next((lookup(known, flag).notes for flag in refused), None)
 
 
 def _flag_at(line: CommandLine, error: Failure) -> str | None:
@@ -283,7 +289,7 @@ def tools_on(words: Iterable[str], program: str, this_system: str) -> list[Tool]
 
     :raises UsageError: a word is no system, or none of the systems has the program.
     """
-    wanted = list(words) or [this_system]
+    wanted = list(words) or ["windows" if program.endswith(".exe") else this_system]
     found = [tool for word in wanted for tool in _tools_at(word, program)]
     if not found:
         places = ", ".join(SYSTEMS.get(word, word) for word in wanted)
