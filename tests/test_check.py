@@ -105,6 +105,13 @@ def test_answers(capture: Path, args: str, status: int, line: str) -> None:
     assert check(capture, *args.split()) == Done(status, f"NETINSPECT {line}\n", "")
 
 
+@pytest.mark.parametrize("what", [["-w", "10"], ["--finding", "close_wait_leak"]])
+def test_the_plan_is_said_on_stderr(capture: Path, what: list[str]) -> None:
+    done = check(capture, *what, "--explain-plan")
+    assert done.out.count("\n") == 1
+    assert done.err.startswith(f"netinspect: plan: {capture}: ss: all sockets\n")
+
+
 def test_a_hostile_name_stays_in_the_text(capture: Path) -> None:
     done = check(capture, "--per", "process", "--pid", "8", "-w", "1")
     assert done.status == 1

@@ -109,6 +109,11 @@ def test_findings_by_line_and_by_cell(capture: str) -> None:
     assert json.loads(rows[0]["sockets"])[0]["local_port"] == 8080
 
 
+def test_the_plan_is_said_on_stderr(capture: str) -> None:
+    done = diagnose(capture, "--only", "close_wait_leak", "--explain-plan")
+    assert done.err.startswith(f"netinspect: plan: {capture}: ss: all sockets\n")
+
+
 def test_filters_and_thresholds(capture: str) -> None:
     only = ("--only", "close_wait_leak,accept_queue_overflow")
     assert diagnose(capture, *only, "--lport", "9").status == 0

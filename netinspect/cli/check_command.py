@@ -17,6 +17,7 @@ from netinspect.cli.options import (
     check_words,
     complete_keywords,
     complete_words,
+    explain_plan,
     filter_options,
     option,
     selection_of,
@@ -163,6 +164,7 @@ def _check_finding(words: tuple[str, ...], options: dict[str, Any]) -> int:
     if seconds >= options["timeout"]:
         raise UsageError(f"--sample {seconds:g} takes all of --timeout {options['timeout']:g}")
     seen = observation_of(words, options, seconds, time.sleep)
+    explain_plan(seen.listing, is_wanted=options["explain_plan"])
     outcome = apply([rule], seen.scene, changed)
     faults = [fault for _, fault in outcome.faults]
     status = STATUSES[faults[0].severity] if faults else Status.OK
@@ -198,15 +200,19 @@ def _value(options: dict[str, Any], selection: Selection) -> Value:
         with_owners=grouping is not None and grouping.needs_owners,
         with_direction=grouping is not None and grouping.needs_direction,
     )
-    if grouping:
-        return metrics.largest_count(listing, grouping)
     measure = {
         "count": metrics.count,
         "port-percent": metrics.fullest_destination,
         "rate": metrics.time_wait_rate,
         "queue": metrics.fullest_queue,
     }
-    return measure[options["metric"]](listing)
+    found = (
+        metrics.largest_count(listing, grouping)
+        if grouping
+        else measure[options["metric"]](listing)
+    )
+    explain_plan(listing, is_wanted=options["explain_plan"])
+    return found
 
 
 def _of_tcp(selection: Selection) -> Selection:

@@ -15,6 +15,7 @@ from netinspect.cli.options import (
     check_words,
     complete_keywords,
     complete_words,
+    explain_plan,
     filter_options,
     format_options,
     option,
@@ -165,6 +166,7 @@ def _diagnose(words: tuple[str, ...], options: dict[str, Any]) -> int:
     rules, changed = _chosen(options), parse_settings(options["settings"], ALL)
     output = output_of(options)
     observation = _observe(words, options)
+    explain_plan(observation.listing, is_wanted=options["explain_plan"])
     document = _document(observation, rules, changed)
     write(render_diagnosis(document, output, terminal_width=terminal_width()))
     captures = observation.listing.captures
