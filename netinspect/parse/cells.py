@@ -19,8 +19,6 @@ from netinspect.parse.inet_records import EXPOSURE_OF
 HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.-])?", re.ASCII)
 # RFC 6335 section 5.1, and the underscores, dots and signs that services(5) has besides
 SERVICE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+/-]{0,63})", re.ASCII)
-_BYTE = r"(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])"
-CANONICAL_IPV4 = re.compile(rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}", re.ASCII)
 HIGHEST_PORT = 0xFFFF
 LONGEST_NUMBER = 19  # digits: what JSON takes has 64 bits
 
@@ -64,7 +62,7 @@ class Addresses(dict[str, str]):
         self.named = 0
 
     def __missing__(self, text: str) -> str:
-        address = text if CANONICAL_IPV4.fullmatch(text) else canonical_address(text)
+        address = canonical_address(text)
         if address is None:
             if not HOST_NAME.fullmatch(text):
                 raise CellError(text, "an address such as 127.0.0.1 or ::1")
@@ -82,15 +80,15 @@ def canonical_address(text: str) -> str | None:
     >>> canonical_address("FE80::0001%eth0"), canonical_address("localhost")
     ('fe80::1%eth0', None)
     """
-    host, percent, zone = text.partition("%")
-    family = AF_INET6 if ":" in host else AF_INET
     try:
-        address = inet_ntop(family, inet_pton(family, host))
+        if ":" not in text:
+            inet_pton(AF_INET, text)  # no libc takes leading zeros: it is canonical
+            return text
+        host, percent, zone = text.partition("%")
+        address = inet_ntop(AF_INET6, inet_pton(AF_INET6, host))
     except (OSError, ValueError):  # the latter for what is not ASCII, or has a NUL
         return None
-    if percent and not zone.isprintable():
-        return None
-    return address + percent + zone
+    return None if percent and not zone.isprintable() else address + percent + zone
 
 
 class Ports(dict[str, "int | None"]):

@@ -75,7 +75,7 @@ ASSUMED = Note(
 NOTHING = Extra()
 MOST_CONTINUED = 16
 BLANKS = ("\t", " ")
-CONTINUED = frozenset(BLANKS)
+CONTINUED = re.compile(r"^[\t ]", re.MULTILINE)
 
 
 class Reading:
@@ -118,7 +118,7 @@ class Reading:
 
     def _add_all(self, number: int, lines: Sequence[str]) -> None:
         """Whole rows, with the lines that continue them."""
-        if not CONTINUED.isdisjoint(line[:1] for line in lines):
+        if CONTINUED.search("\n".join(lines)):
             self._add_continued(number, lines)
             return
         rows = list(map(str.split, lines))
