@@ -11,7 +11,6 @@ from netinspect.diagnose.sentences import counted
 from netinspect.model import Connection
 from netinspect.render.columns import endpoint
 from netinspect.render.document import render_document
-from netinspect.render.escape import escape_cell
 from netinspect.render.wrapped import DEFAULT_WIDTH, paragraph
 
 LONGEST_TEXT = 100  # columns of prose, however wide the terminal is
@@ -60,10 +59,10 @@ def _head(finding: Finding, width: int) -> Iterator[str]:
         yield from paragraph(fact, width, first="  - ", indent="    ")
     if finding.severity != "info":
         for connection in finding.sockets[:MOST_SOCKETS]:
-            yield f"    {socket_text(connection)}"
+            yield from paragraph(_socket_text(connection), width, first="    ", indent="      ")
 
 
-def socket_text(c: Connection) -> str:
+def _socket_text(c: Connection) -> str:
     """A socket on one line: `tcp CLOSE-WAIT 10.0.0.1:80 < 10.0.0.9:5000 recv-q 1 nginx/7`."""
     local, remote = (
         endpoint(address, port)
@@ -75,7 +74,7 @@ def socket_text(c: Connection) -> str:
     ends = local if c.remote_address is None else f"{local} - {remote}"
     queues = f"recv_q {_number(c.recv_q)} send_q {_number(c.send_q)}"
     owner = "" if c.pid is None else f" {c.process or '?'}/{c.pid}"
-    return escape_cell(f"{c.protocol} {c.state} {ends} {queues}{owner}")
+    return f"{c.protocol} {c.state} {ends} {queues}{owner}"
 
 
 def _number(value: int | None) -> str:
