@@ -29,7 +29,7 @@ WRONG = re.compile(r"(?i)usage|: invalid|illegal|unrecognized|syntax error|unkno
 # What ss and lsof say where SELinux is off, or the kernel lacks one of the tables
 NOT_HERE = re.compile(r"SELinux|^RTNETLINK answers: Invalid argument$", re.MULTILINE)
 # Those whose commands are translated
-FOREIGN = ("macos_netstat", "windows_netstat", "linux_ss")
+FOREIGN = ("macos_netstat",)
 COMMANDS = sorted(
     {
         answer.command

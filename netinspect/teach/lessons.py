@@ -7,7 +7,7 @@ from functools import cache
 
 import msgspec
 
-from netinspect.teach.knowledge import DATA
+from netinspect.teach.knowledge import read_table
 
 
 class RuleLesson(msgspec.Struct, frozen=True):
@@ -22,4 +22,4 @@ class RuleLesson(msgspec.Struct, frozen=True):
 @cache
 def load_lessons() -> Mapping[str, RuleLesson]:
     """The lessons by the code of their rule."""
-    return msgspec.json.decode((DATA / "lessons.json").read_bytes(), type=dict[str, RuleLesson])
+    return read_table("lessons", dict[str, RuleLesson])
