@@ -29,7 +29,15 @@ class Ports(NamedTuple):
     in_use: int  # different ones, whichever the destination
 
 
-class EndTally(Struct):
+class Waiting(NamedTuple):
+    """Sockets of one end that came into TIME_WAIT in the same second."""
+
+    age: int  # in whole seconds
+    sockets: int
+    takes_port: bool
+
+
+class EndTally(Struct, gc=False):
     """The connections to one end."""
 
     time_wait: int = 0
@@ -37,8 +45,7 @@ class EndTally(Struct):
     other: int = 0
     used_ports: int = 0
     is_timed: bool = True  # of all TIME_WAIT it is known how much is left
-    ages: Counter[int] = field(default_factory=Counter)  # of TIME_WAIT, in whole seconds
-    port_ages: Counter[int] = field(default_factory=Counter)  # of those that take a port
+    waiting: list[Waiting] = field(default_factory=list)
 
 
 def tally_ends(ends: Ends, settings: Settings) -> dict[End, EndTally]:
@@ -46,7 +53,9 @@ def tally_ends(ends: Ends, settings: Settings) -> dict[End, EndTally]:
     tallies: dict[End, EndTally] = {}
     length = math.ceil(settings.time_wait_seconds or 0)
     for kind, count in ends.counts.items():
-        tally = tallies.setdefault(kind.end, EndTally())
+        tally = tallies.get(kind.end)
+        if tally is None:
+            tally = tallies[kind.end] = EndTally()
         tally.used_ports += count * kind.takes_port
         if kind.state == "ESTABLISHED":
             tally.established += count
@@ -58,8 +67,7 @@ def tally_ends(ends: Ends, settings: Settings) -> dict[End, EndTally]:
                 tally.is_timed = False
                 continue
             age = max(0, length - 1 - kind.seconds_left)
-            tally.ages[age] += count
-            tally.port_ages[age] += count * kind.takes_port
+            tally.waiting.append(Waiting(age, count, kind.takes_port))
     return tallies
 
 
@@ -77,7 +85,9 @@ def judge(
 
     :param rate_seconds: of how many seconds the rate is the mean.
     """
-    rate = round(created_per_second(tally.ages, rate_seconds), 1) if tally.is_timed else None
+    rate = None
+    if tally.is_timed:
+        rate = round(created_within(tally.waiting, rate_seconds) / rate_seconds, 1)
     if end.side == "server":
         return _destination(end, tally, rate)
     reusable = _reusable(end, tally, settings)
@@ -134,21 +144,16 @@ def level(percent: float) -> Level:
     return "warning" if percent >= WARNING_PERCENT else "ok"
 
 
-def created_per_second(ages: Counter[int], seconds: int) -> float:
-    """The mean of the last seconds."""
-    return created_within(ages, seconds) / seconds
+def created_within(waiting: Iterable[Waiting], seconds: int) -> int:
+    """How many came into TIME_WAIT in the last seconds."""
+    return sum(w.sockets for w in waiting if w.age < seconds)
 
 
-def created_within(ages: Counter[int], seconds: int) -> int:
-    """How many came in the last seconds."""
-    return sum(ages[age] for age in range(seconds))
-
-
-def history(ages: Iterable[Counter[int]], length: float) -> tuple[int | None, ...]:
+def history(waiting: Iterable[Waiting], length: float) -> tuple[int | None, ...]:
     """How many were created in each second, oldest first; None: too long ago to be seen."""
     total: Counter[int] = Counter()
-    for counts in ages:
-        total.update(counts)
+    for age, sockets, _ in waiting:
+        total[age] += sockets
     return tuple(total[age] if age < length else None for age in reversed(range(HISTORY_SECONDS)))
 
 
@@ -179,7 +184,7 @@ def _reusable(end: End, tally: EndTally, settings: Settings) -> int:
     if not can_be_reused(end, settings):
         return 0
     delay = _delay_seconds(settings)
-    return sum(count for age, count in tally.port_ages.items() if age >= delay)
+    return sum(w.sockets for w in tally.waiting if w.takes_port and w.age >= delay)
 
 
 def _seconds_to_exhaustion(
@@ -193,11 +198,14 @@ def _seconds_to_exhaustion(
     if length is None or capacity is None or not tally.is_timed:
         return None
     held = _delay_seconds(settings) if can_be_reused(end, settings) else length
-    rate = created_per_second(tally.port_ages, rate_seconds)
-    others = tally.used_ports - tally.port_ages.total()
+    waiting = [w for w in tally.waiting if w.takes_port]
+    rate = created_within(waiting, rate_seconds) / rate_seconds
+    if tally.used_ports + rate * held < capacity:  # so it is of most
+        return None
+    others = tally.used_ports - sum(w.sockets for w in waiting)
 
     def taken_after(seconds: int) -> float:
-        still = sum(count for age, count in tally.port_ages.items() if age + seconds < held)
+        still = sum(w.sockets for w in waiting if w.age + seconds < held)
         return others + still + rate * min(seconds, held)
 
     if taken_after(0) <= others + rate * held < capacity:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -13,7 +12,6 @@ from netinspect.diagnose.destinations import (
     EndTally,
     Ports,
     count_ports,
-    created_per_second,
     created_within,
     history,
     judge,
@@ -47,22 +45,19 @@ def picture(ends: Ends, settings: Settings, rate_seconds: int = RATE_SECONDS) ->
     """
     tallies = tally_ends(ends, settings)
     ports = count_ports(ends)
-    judged = [judge(end, tally, ports, settings, rate_seconds) for end, tally in tallies.items()]
+    judged = (judge(end, tally, ports, settings, rate_seconds) for end, tally in tallies.items())
     shown = [d for d in judged if d.time_wait or d.severity in ("warning", "critical")]
     length = settings.time_wait_seconds
-    ages = [tally.ages for tally in tallies.values()]
+    waiting = [w for tally in tallies.values() for w in tally.waiting]
     is_timed = length is not None and all(tally.is_timed for tally in tallies.values())
+    rate = round(created_within(waiting, rate_seconds) / rate_seconds, 1)
     return Picture(
         destinations=tuple(sorted(shown, key=_order)),
         time_wait=sum(tally.time_wait for tally in tallies.values()),
         ports=ports,
-        created_per_second=_rate(ages, rate_seconds) if is_timed else None,
-        history=history(ages, length) if is_timed and length else None,
+        created_per_second=rate if is_timed else None,
+        history=history(waiting, length) if is_timed and length else None,
     )
-
-
-def _rate(ages: Iterable[Counter[int]], seconds: int) -> float:
-    return round(sum(created_per_second(counts, seconds) for counts in ages), 1)
 
 
 def _order(destination: Destination) -> tuple[object, ...]:
@@ -116,7 +111,7 @@ def created_since(before: Ends, after: Ends, seconds: int, settings: Settings) -
     created = {}
     for end, tally in tally_ends(after, settings).items():
         if tally.is_timed:
-            created[end] = created_within(tally.ages, seconds)
+            created[end] = created_within(tally.waiting, seconds)
         else:
             created[end] = max(0, tally.time_wait - earlier.get(end, EndTally()).time_wait)
     return created
@@ -131,4 +126,7 @@ def with_owners(
     destinations: Iterable[Destination], owners: Mapping[End, Iterable[LikelyOwner]]
 ) -> tuple[Destination, ...]:
     """The destinations, with the processes that hold other sockets to the same end."""
-    return tuple(replace(d, likely_owners=tuple(owners.get(end_of(d), ()))) for d in destinations)
+    return tuple(
+        replace(d, likely_owners=tuple(found)) if (found := owners.get(end_of(d))) else d
+        for d in destinations
+    )

@@ -147,7 +147,8 @@ class RawEnds:
     def _decode_clients(self, clients: Counter[RawClient], *, takes_port: bool) -> None:
         found: dict[tuple[int, bytes], End] = {}
         counts = self._ends.counts
-        for (head, packed, seconds), count in clients.items():
+        while clients:  # they are given up one by one: there may be as many as sockets
+            (head, packed, seconds), count = clients.popitem()
             family, state = head.to_bytes(2, sys.byteorder)
             end = found.get((family, packed))
             if end is None:
