@@ -64,10 +64,15 @@ def test_text(capture: str) -> None:
 def test_sockets_are_wrapped(tmp_path: Path) -> None:
     path = tmp_path / "ss.txt"
     head, listener, _ = ROWS.splitlines()
-    path.write_text(f"{head}\n{listener.replace('nginx', 'n' * 40)}\n")
+    long = listener.replace(
+        " 0.0.0.0:8080", " [2001:db8:1111:2222:3333:4444:5555:6666]:8080"
+    ).replace(" 0.0.0.0:*", " [::]:*")
+    path.write_text(f"{head}\n{long.replace('nginx', 'n' * 15)}\n")
     lines = diagnose(str(path), "--only", "accept_queue_overflow").out.splitlines()
-    at = lines.index("    tcp LISTEN 0.0.0.0:8080 recv_q 5 send_q 4")
-    assert lines[at + 1] == f"      {'n' * 40}/7"
+    at = lines.index(
+        "    tcp LISTEN [2001:db8:1111:2222:3333:4444:5555:6666]:8080 recv_q 5 send_q 4"
+    )
+    assert lines[at + 1] == f"      {'n' * 15}/7"
 
 
 def test_many_of_a_kind_fit_one_screen(tmp_path: Path) -> None:
