@@ -217,6 +217,22 @@ def test_on_all_systems() -> None:
     assert max(map(display_width, lines)) <= 80
 
 
+def test_what_to_type_where_there_is_no_such_program() -> None:
+    document = json.loads(run("explain", "--on", "all", "--json", "--", "ss", "-tlnp").out)
+    assert [found["tool"] for found in document["explanations"]] == ["linux_ss"]
+    assert document["instead"] == {
+        "busybox_netstat": "netstat -tlnp",
+        "macos_netstat": "netstat -anv -p tcp | grep LISTEN",
+        "freebsd_sockstat": "sockstat -l -P tcp",
+        "openbsd_netstat": "netstat -ln -p tcp",
+        "netbsd_sockstat": "sockstat -ln | grep '^tcp'",
+        "windows_netstat": "netstat -ano -p TCP | findstr LISTENING",
+    }
+    lines = run("explain", "--on", "all", "--", "ss", "-tlnp").out.splitlines()
+    assert lines[2].split() == ["system", "is", "what", "happens"]
+    assert "FreeBSD sockstat  instead   sockstat -l -P tcp" in lines
+
+
 def test_what_is_noted_of_an_argument_that_is_refused() -> None:
     error = explained("lsof", "lsof -iP").error
     assert error is not None

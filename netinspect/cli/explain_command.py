@@ -76,11 +76,13 @@ def _document(words: tuple[str, ...], systems: list[str]) -> Explanations:
         worked_example,
     )
     from netinspect.teach.shell import read_command
+    from netinspect.teach.translate import elsewhere
 
     typed = read_command(words)
     chosen = tools_on(systems, typed.argv[0], this_system())
     explanations = tuple(explain(tool, typed.argv) for tool in chosen)
     example = worked_example(typed.argv)
+    is_table = "all" in systems
     before, stages = explained_stages(typed)
     return Explanations(
         **envelope(source for e in explanations for source in e.sources),
@@ -88,7 +90,7 @@ def _document(words: tuple[str, ...], systems: list[str]) -> Explanations:
         intent=example.intent if example else None,
         before=before,
         explanations=explanations,
-        instead=instead_of(typed.argv) if "all" in systems else {},
+        instead={**elsewhere(typed, chosen), **instead_of(typed.argv)} if is_table else {},
         stages=stages,
     )
 
@@ -104,7 +106,7 @@ def _text(document: Explanations, *, with_sources: bool) -> Iterator[str]:
 
     width = text_width()
     yield from stage_lines(document.before, "", width)
-    if len(document.explanations) == 1:
+    if len(document.explanations) == 1 and not document.instead:
         yield from explanation_lines(document.explanations[0], width)
     else:
         yield from heading_lines(document.command, document.intent, width)

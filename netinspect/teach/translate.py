@@ -214,6 +214,21 @@ def find_sources(typed: Typed, named: Sequence[str], targets: Sequence[Tool]) ->
     return foreign or takers
 
 
+def elsewhere(typed: Typed, readers: Iterable[Tool]) -> dict[str, str]:
+    """What to type on the systems that have no such program: the usual tool there, by its id."""
+    read = next((r for r in (read_on(t, typed) for t in readers) if r.line.error is None), None)
+    if read is None:
+        return {}
+    found: dict[str, str] = {}
+    for system in (s for s in SYSTEMS if find_tool(s, typed.argv[0]) is None):
+        _, targets = find_targets(system, system)
+        answers = (ask(read.question, tool) for tool in targets if tool.system == system)
+        best = min((a for a in answers if a), key=lambda answer: answer.lost, default=None)
+        if best:
+            found.setdefault(best.tool.id, "; ".join(best.commands))
+    return found
+
+
 def _name(program: str) -> str:
     return program.rpartition("/")[2].removesuffix(".exe")
 
