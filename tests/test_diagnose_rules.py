@@ -537,5 +537,6 @@ def test_what_another_source_does_not_tell() -> None:
     for code in ("orphans", "never_accepted"):
         assert reason(code, seen) == "macos tells no inodes"
     assert reason("udp_drops", seen) == "macos tells no drops"
+    assert reason("unix_backlog", seen._replace(sources=("ss",))) == "ss tells no unix queues"
     told = scene([replace(PLAIN, timer=Timer("keepalive", 1, 0))])._replace(sources=("ss",))
     assert faults("fin_wait2_leak", told) == []

@@ -23,7 +23,7 @@ def accept_queue(scene: Scene, limits: Limits) -> Iterator[Fault]:
 
 def unix_backlog(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Where it is full connect() waits, or fails with EAGAIN."""
-    scene.need_told("queues", lambda c: c.recv_q is not None)
+    scene.need_told("unix queues", lambda c: c.protocol == "unix" and c.recv_q is not None)
     listeners = [c for c in scene.last.connections if c.protocol == "unix" and c.state == "LISTEN"]
     yield from _full_queues(scene, listeners, limits, ())
 
