@@ -16,13 +16,13 @@ from netinspect.model import Connection, Note, decode_name
 MOST_KEPT = 20
 # What a reader may remark of rows that it can read, with what is said of that many.
 REMARKS = {
-    "truncated_address": "{count} addresses may be cut short in the capture",
-    "taken_for_listeners": "TCP sockets taken for listeners, for neither a state nor a peer of them "
-    "is told: {count}",
+    "truncated_address": "addresses that may be cut short in the capture: {count}",
+    "taken_for_listeners": "TCP sockets taken for listeners, for neither a state nor a peer of "
+    "them is told: {count}",
     "rows_left_out": "rows of sockets of which a record could say nothing: {count}",
     "type_not_told": "{count} unix sockets are left out: lsof tells their type on Linux only",
-    "names_not_numeric": "{count} hosts and ports are names in the capture, and the ports of those "
-    "are not known: capture with -n",
+    "names_not_numeric": "hosts and ports that are names in the capture, of which the ports are "
+    "not known; capture with -n: {count}",
 }
 # Sockets in a batch, about: enough that the cost of a batch is nothing, little to hold.
 BATCH_SIZE = 1000
