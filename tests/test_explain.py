@@ -285,6 +285,14 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
     assert "\\x1b[2J\\u202e" in done.out
 
 
+def test_bytes_that_are_not_utf_8() -> None:
+    done = run("explain", "--on", "linux", "--json", "--", "netstat", b"a\xff\\", "-t")
+    assert done.err == ""
+    assert json.loads(done.out)["command"] == ["netstat", "a\\xff\\", "-t"]
+    done = run("translate", "--to", "macos", "--", "netstat", b"\xff", "-t")
+    assert (done.status, done.err) == (0, "")
+
+
 @given(st.lists(st.text(max_size=8), max_size=5), st.sampled_from(sorted(tools())))
 def test_anything_can_be_explained(words: list[str], tool: str) -> None:
     argv = [tools()[tool].program, *words]

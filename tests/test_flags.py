@@ -140,6 +140,12 @@ def test_a_long_option_and_one_that_is_none() -> None:
     )
 
 
+def test_a_flag_that_nobody_has() -> None:
+    done = run("flags", "Y")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "netinspect: no tool that is known here has a flag 'Y'\n"
+
+
 def test_side_by_side_fits_80_columns() -> None:
     done = run("flags")
     lines = done.out.splitlines()

@@ -100,7 +100,11 @@ def _flag_named(name: str) -> str:
     for flag in (name, f"-{name}", f"--{name}"):
         if flag in known:
             return flag
-    raise UsageError(unknown_word("flag", name, sorted(known)))
+    message = unknown_word("flag", name, sorted(known))
+    is_letter = len(name.lstrip("-+/")) <= 1  # `y` is no slip of the keyboard for `Y`
+    if is_letter or "did you mean" not in message:
+        message = f"no tool that is known here has a flag {name!r}"
+    raise UsageError(message)
 
 
 def comparison(flag: str, chosen: Sequence[Tool]) -> FlagComparison:

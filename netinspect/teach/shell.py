@@ -43,7 +43,8 @@ def read_command(words: Sequence[str]) -> Typed:
 
     :raises UsageError: there is no command, or a quote is not closed.
     """
-    tokens = list(words) if len(words) > 1 else _tokens(words[0] if words else "")
+    readable = [_readable(word) for word in words]
+    tokens = readable if len(words) > 1 else _tokens(readable[0] if words else "")
     tokens = _without_redirections(tokens[: _end(tokens)])
     parts: list[list[str]] = [[]]
     for token in tokens:
@@ -55,6 +56,14 @@ def read_command(words: Sequence[str]) -> Typed:
     if not argv:
         raise UsageError("there is no command to look at: netinspect explain -- netstat -tulpn")
     return Typed(before, argv, tuple(_stage(part) for part in parts[1:] if part))
+
+
+def _readable(word: str) -> str:
+    r"""A word of the command line, with `\xNN` for each byte that is not UTF-8.
+
+    Backslashes are left as they are, as they belong to the patterns of grep.
+    """
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _tokens(text: str) -> list[str]:
