@@ -287,3 +287,28 @@ def test_an_idle_network_has_nothing() -> None:
         document = ask()
         assert (document["count"], document["destinations"], document["findings"]) == (0, [], [])
         assert run("time-wait").out.endswith("No socket is in TIME_WAIT: no problem.\n")
+
+
+def test_both_families_and_zones() -> None:
+    """One listener for all of them; v4-mapped clients share the ports of IPv4."""
+    with private_network(), ExitStack() as stack:
+        zone = socket.if_nametoindex("lo")
+        listener = stack.enter_context(
+            socket.create_server(("::", SERVER), family=socket.AF_INET6, dualstack_ipv6=True)
+        )
+        mapped = ("::ffff:127.0.0.1", SERVER, 0, 0)
+        for address in [("fe80::1", SERVER, 0, zone)] * 3 + [mapped] * 2 + [("127.0.0.1", SERVER)]:
+            family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
+            client = stack.enter_context(socket.socket(family))
+            client.connect(address)
+            server = stack.enter_context(listener.accept()[0])
+            client.close()
+            assert server.recv(1) == b""
+            server.close()
+        found = {d["remote_address"]: d for d in ask("--no-owners")["destinations"]}
+        assert {address: d["time_wait"] for address, d in found.items()} == {
+            "fe80::1%lo": 3,
+            "127.0.0.1": 3,
+        }
+        assert found["fe80::1%lo"]["local_address"] == "fe80::1%lo"
+        assert ask("--raddr", "fe80::1%lo", "--no-owners")["count"] == 3
