@@ -68,10 +68,17 @@ def check(capture: Path, *args: str) -> Done:
         (
             "--per remote --rport 1 -w 1",
             0,
-            (
-                "OK: no sockets, so no group by remote_address, remote_port (rport 1) "
-                "| 'count'=0;1;;0;"
-            ),
+            ("OK: no sockets with remote_address, remote_port (rport 1) | 'count'=0;1;;0;"),
+        ),
+        (
+            "-l --per remote -w 1",
+            0,
+            ("OK: no sockets with remote_address, remote_port (listening) | 'count'=0;1;;0;"),
+        ),
+        (
+            "-s time-wait --per process -w 1",
+            0,
+            ("OK: no sockets with process (state time-wait) | 'count'=0;1;;0;"),
         ),
         (
             "--metric queue -l -w 8",

@@ -45,14 +45,16 @@ def count(listing: Listing) -> Value:
 
 
 def largest_count(listing: Listing, grouping: Grouping) -> Value:
-    """How many sockets the largest of the groups has."""
-    found = group(listing, grouping._replace(top=1))
+    """How many sockets the largest of the groups has.
+
+    What has none of the keys is no group: listeners have no peer, TIME_WAIT has no process.
+    """
+    groups = [g for g in group(listing, grouping).groups if any(_values(g, grouping.by))]
     why = doubts(listing, needs_owners=grouping.needs_owners)
-    if not found.groups:
-        return Value(0, f"no sockets, so no group by {', '.join(grouping.by)}", why)
-    (largest,) = found.groups
-    others = found.left_out.groups
-    more = f", the largest of {others + 1} groups" if others else ""
+    if not groups:
+        return Value(0, f"no sockets with {', '.join(grouping.by)}", why)
+    largest = groups[0]
+    more = f", the largest of {len(groups)} groups" if len(groups) > 1 else ""
     text = f"{_sockets(largest.count)} with {_named(largest, grouping.keys)}{more}"
     return Value(largest.count, text, why)
 
@@ -157,6 +159,10 @@ def _local(c: Connection) -> str:
 
 def _sockets(number: int) -> str:
     return "1 socket" if number == 1 else f"{number} sockets"
+
+
+def _values(found: Group, keys: Iterable[str]) -> Iterator[bool]:
+    return (getattr(found, key) not in (None, UNSET) for key in keys)
 
 
 def _named(found: Group, keys: Iterable[str]) -> str:
