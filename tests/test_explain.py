@@ -245,6 +245,21 @@ def test_a_program_of_windows_is_one_of_windows() -> None:
     assert out.startswith("Windows netstat (Windows 11)\n")
 
 
+def test_our_option_behind_the_command() -> None:
+    behind = run("explain", "--", "netstat", "-anp", "--on", "macos")
+    assert behind.out == run("explain", "--on", "macos", "--", "netstat", "-anp").out
+    # which ss takes for --oneline
+    ours = run("explain", "--on", "linux", "--", "ss", "-t", "--on", "dst", "::1")
+    assert "        ^^^^          -O   One line per socket even with -i/-m.\n" in ours.out
+    behind = run("translate", "netstat", "-anp", "--to", "macos")
+    assert behind.out == run("translate", "--to", "macos", "netstat", "-anp").out
+
+
+def test_a_flag_that_may_not_be_built_in() -> None:
+    out = run("explain", "--on", "all", "--", "netstat", "-tp").out
+    assert "-p only if it was built in" in " ".join(out.split())
+
+
 def test_what_stands_before_and_behind() -> None:
     out = run("explain", "--on", "linux", "sudo ss -tan 2>/dev/null | grep TIME-WAIT|wc -l").out
     lines = out.splitlines()

@@ -13,6 +13,7 @@ from netinspect.cli.teaching import (
     envelope,
     system_words,
     systems_of,
+    take_trailing,
     teaching_options,
     text_width,
     this_system,
@@ -58,7 +59,8 @@ def command(words: tuple[str, ...], systems: tuple[str, ...], **options: Any) ->
       netinspect explain --on all -- netstat -anp tcp
       netinspect explain 'sudo ss -tan | grep TIME-WAIT | wc -l'
     """
-    document = _document(words, systems_of(systems))
+    words, trailing = take_trailing(words, "--on")
+    document = _document(words, systems_of([trailing] if trailing else systems))
     if output_of(options) == "json":
         write_document(document)
     else:

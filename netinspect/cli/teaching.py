@@ -42,6 +42,24 @@ def systems_of(words: Iterable[str]) -> list[str]:
     return [w.casefold() if w.casefold() == "all" else system_of(w) for w in split_words(words)]
 
 
+def take_trailing(words: tuple[str, ...], name: str) -> tuple[tuple[str, ...], str | None]:
+    """The words of a command without our option at their end, `--on macos`, and its value.
+
+    It is ours only with a system or a tool behind it: `--on` is also how ss may be asked for
+    `--oneline`.
+    """
+    from netinspect.errors import UsageError
+    from netinspect.teach.flags import find_tools
+
+    if len(words) < 3 or words[-2] != name:
+        return words, None
+    try:
+        find_tools(words[-1].split(","))
+    except UsageError:
+        return words, None
+    return words[:-2], words[-1]
+
+
 def this_system() -> str:
     """The system that netinspect runs on, as the tables name it."""
     from netinspect.sources.platforms import platform

@@ -13,6 +13,7 @@ from netinspect.cli.teaching import (
     envelope,
     system_words,
     systems_of,
+    take_trailing,
     teaching_options,
     text_width,
     this_system,
@@ -72,7 +73,8 @@ def command(words: tuple[str, ...], target: str | None, origin: str | None, **op
       netinspect translate --to ss --from freebsd -- netstat -Lan
       netinspect translate --to windows 'ss -tan | grep TIME-WAIT'
     """
-    document = _document(words, target, origin)
+    words, trailing = take_trailing(words, "--to")
+    document = _document(words, trailing or target, origin)
     if output_of(options) == "json":
         write_document(document)
     else:

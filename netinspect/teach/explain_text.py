@@ -10,6 +10,7 @@ from netinspect.render.escape import display_width, escape_part
 from netinspect.render.wrapped import paragraph, wrapped_table
 from netinspect.teach.explain import (
     ErrorMessage,
+    ExplainedFlag,
     ExplainedStage,
     Explanation,
     Explanations,
@@ -154,6 +155,10 @@ def _trap_lines(traps: Sequence[Trap], width: int) -> Iterator[str]:
         yield from paragraph(text, width, first=f"{INDENT}{trap.flag}{mark}  ", indent=INDENT * 3)
 
 
+def _is_optional(flag: ExplainedFlag) -> bool:
+    return flag.status == "build-option"
+
+
 def heading_lines(command: Sequence[str], intent: str | None, width: int) -> Iterator[str]:
     """The command, and what those mean who type it."""
     text = " ".join(_quoted(word) for word in command)
@@ -185,6 +190,7 @@ def _happens(explanation: Explanation) -> str:
         note = f"; {explanation.error.note}" if explanation.error.note else ""
         return f"{explanation.error.message}{note}"
     parts = [f"shows {explanation.prints}" if explanation.prints else ""]
+    parts += [f"{f.flag} only if it was built in" for f in explanation.flags if _is_optional(f)]
     if explanation.error:
         parts.insert(0, f"{explanation.error.message} ({explanation.error.note})")
     return "; ".join(part for part in (*parts, *explanation.remarks) if part)
