@@ -306,7 +306,7 @@ class TestQueues:
         busy = replace(listener, recv_q=0, cookie=502)  # of one port by SO_REUSEPORT
         assert len(faults("never_accepted", scene([listener, waiting, busy]))) == 1
         assert reason("never_accepted", scene([listener, replace(waiting, tcp_info=UNSET)])) == (
-            "the source does not tell how long they wait"
+            "it is not known how long they wait"
         )
         elsewhere = replace(waiting, local_port=81)
         assert faults("never_accepted", scene([listener, elsewhere])) == []

@@ -86,7 +86,7 @@ def never_accepted(scene: Scene, limits: Limits) -> Iterator[Fault]:
     ports = scene.last.listened_ports
     waiting = [later for _, later in scene.stayed(lambda c: _is_waiting(c, ports))]
     if waiting and not any(c.tcp_info for c in waiting):
-        raise NotCheckedError("the source does not tell how long they wait")
+        raise NotCheckedError("it is not known how long they wait")
     for listener in scene.last.in_states("LISTEN"):
         if listener.send_q is not None and (listener.recv_q or 0) > listener.send_q:
             continue  # accept_queue_overflow says it
