@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -289,6 +290,17 @@ def test_an_idle_network_has_nothing() -> None:
         assert run("time-wait").out.endswith("No socket is in TIME_WAIT: no problem.\n")
 
 
+def await_link_local(zone: int) -> None:
+    """Until the address has been checked for duplicates another one is taken for connections."""
+    deadline = time.monotonic() + PATIENCE_S
+    source = ""
+    while source != "fe80::1":
+        assert time.monotonic() < deadline
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect(("fe80::1", SERVER, 0, zone))
+            source = probe.getsockname()[0].partition("%")[0]
+
+
 def test_both_families_and_zones() -> None:
     """One listener for all of them; v4-mapped clients share the ports of IPv4."""
     with private_network(), ExitStack() as stack:
@@ -296,6 +308,7 @@ def test_both_families_and_zones() -> None:
         listener = stack.enter_context(
             socket.create_server(("::", SERVER), family=socket.AF_INET6, dualstack_ipv6=True)
         )
+        await_link_local(zone)
         mapped = ("::ffff:127.0.0.1", SERVER, 0, 0)
         for address in [("fe80::1", SERVER, 0, zone)] * 3 + [mapped] * 2 + [("127.0.0.1", SERVER)]:
             family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
