@@ -242,7 +242,7 @@ def test_what_is_noted_of_an_argument_that_is_refused() -> None:
 
 def test_a_program_of_windows_is_one_of_windows() -> None:
     out = run("explain", r"C:\\Windows\\System32\\netstat.exe -ano").out
-    assert out.startswith("Windows netstat (Windows 11)\n")
+    assert out.startswith("Windows netstat (help texts of Windows 10 and 11)\n")
 
 
 def test_our_option_behind_the_command() -> None:

@@ -102,7 +102,7 @@ def _document(words: tuple[str, ...], target: str | None, origin: str | None) ->
     own = None if named else target_reading(typed, targets)
     is_foreign = all(tool.system not in {t.system for t in targets} for tool in sources)
     return Translations(
-        **envelope(sources_of(typed, sources)),
+        **envelope(sources_of(typed, sources, targets)),
         command=typed.argv,
         to=name,
         readings=found,

@@ -137,7 +137,9 @@ def explain(tool: Tool, typed: Sequence[str]) -> Explanation:
     remarks = [r for r in tool.remarks if _applies(r.flags, r.without, r.operands, line)]
     error = _message(line, known)
     names = [flag.flag for flag in explained] + ([error.flag] if error and error.flag else [])
+    traps = tuple(_traps(tool, names))
     sources = [tool.source, *(flag.source for flag in explained), *(r.source for r in remarks)]
+    sources += [conflicts().source] if traps else []
     return Explanation(
         system=tool.system,
         tool=tool.id,
@@ -152,7 +154,7 @@ def explain(tool: Tool, typed: Sequence[str]) -> Explanation:
         taken_by=tuple(_takers(tool, argv)) if is_over else (),
         remarks=tuple(remark.text for remark in remarks),
         outcome=_outcome_of(tool, typed),
-        traps=tuple(_traps(tool, names)),
+        traps=traps,
         netinspect=None if is_over else own_form(question, tool),
         sources=tuple(dict.fromkeys(sources)),
     )

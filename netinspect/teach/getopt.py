@@ -150,7 +150,7 @@ def _cluster(tool: Tool, argv: Sequence[str], word: int) -> Iterator[Part]:
         letter, place = text[index], Place(word, index, index + 1)
         flag = f"-{letter}"
         if letter not in takes:
-            yield Failure(_say(tool.unknown, argv[0], letter), tool.bad_status, place)
+            yield Failure(_say(tool, tool.unknown, argv[0], letter), tool.bad_status, place)
         elif flag in tool.rejected:
             yield Failure(f"usage: {tool.program} ...", tool.bad_status, place)
         elif not takes[letter]:
@@ -168,7 +168,7 @@ def _with_argument(tool: Tool, argv: Sequence[str], place: Place) -> Part:
     if place.word + 1 < len(argv):
         value = argv[place.word + 1]
         return Option(flag, value, place, Place(place.word + 1, 0, len(value)), flag)
-    return Failure(_say(tool.missing, argv[0], flag[1]), tool.bad_status, place)
+    return Failure(_say(tool, tool.missing, argv[0], flag[1]), tool.bad_status, place)
 
 
 def _long_option(tool: Tool, argv: Sequence[str], word: int) -> tuple[Part, int]:
@@ -214,7 +214,6 @@ def _long_matches(tool: Tool, typed: str) -> list[tuple[str, int, str]]:
 
 def _windows(tool: Tool, argv: Sequence[str]) -> Iterator[Part]:
     """As netstat.exe: `-` or `/`, letters together or apart, -p and its protocol."""
-    takes = parse_option_string(tool.options)
     word = 1
     while word < len(argv):
         text = argv[word]
@@ -226,7 +225,7 @@ def _windows(tool: Tool, argv: Sequence[str]) -> Iterator[Part]:
         for part in parts:
             is_help = isinstance(part, Option) and part.flag == "-?"
             yield part._replace(flag="/?") if isinstance(part, Option) and is_help else part
-        word += 1 + (_took_next(parts, word) if takes else 0)
+        word += 1 + _took_next(parts, word)
 
 
 def _lsof(tool: Tool, argv: Sequence[str]) -> Iterator[Part]:
@@ -243,10 +242,8 @@ def _program(tool: Tool, typed: str) -> str:
     return typed if tool.dialect == "gnu" else last_part(typed)
 
 
-def _say(message: str, typed: str, letter: str) -> str:
-    # The tools that say so by a template are told apart by their quotes: only glibc has them.
-    name = typed if "'" in message else last_part(typed)
-    return message.replace("{name}", name).replace("{letter}", letter)
+def _say(tool: Tool, message: str, typed: str, letter: str) -> str:
+    return message.replace("{name}", _program(tool, typed)).replace("{letter}", letter)
 
 
 def _failure_of(tool: Tool, typed: str, option: Option) -> Failure | None:

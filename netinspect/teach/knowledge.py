@@ -224,6 +224,7 @@ class WorkedExample(Struct, frozen=True):
 class Conflicts(Struct, frozen=True):
     """The table of conflicts."""
 
+    source: str
     tools: tuple[str, ...]
     behaviour: Behaviour
     flags: tuple[Conflict, ...]
@@ -266,6 +267,7 @@ class _Flags(Struct, frozen=True):
 
 
 class _Intents(Struct, frozen=True):
+    source: str
     tools: dict[str, str]
     intents: tuple[Intent, ...]
 
@@ -306,9 +308,19 @@ def _flags_by_tool() -> dict[tuple[str, str], dict[str, Flag]]:
 
 
 @cache
+def _intents() -> _Intents:
+    return read_table("intents", _Intents)
+
+
+@cache
 def intents() -> dict[str, Intent]:
     """Every question by its id."""
-    return {intent.id: intent for intent in read_table("intents", _Intents).intents}
+    return {intent.id: intent for intent in _intents().intents}
+
+
+def intents_source() -> str:
+    """Where the commands that ask the questions come from."""
+    return _intents().source
 
 
 @cache

@@ -22,6 +22,7 @@ from netinspect.teach.knowledge import (
     find_tool,
     flags_of,
     intents,
+    intents_source,
     tools,
 )
 from netinspect.teach.phrases import describe
@@ -248,9 +249,11 @@ def target_reading(typed: Typed, targets: Iterable[Tool]) -> str | None:
     return describe(own.question, own.line.tool) if own else None
 
 
-def sources_of(typed: Typed, chosen: Iterable[Tool]) -> Iterator[str]:
-    """Where the meanings of the flags come from."""
+def sources_of(typed: Typed, chosen: Iterable[Tool], targets: Iterable[Tool]) -> Iterator[str]:
+    """Where the meanings of the flags come from, and the commands that ask the same."""
     for tool in chosen:
         known = flags_of(tool)
         for option in take_apart(tool.id, typed.argv).options:
             yield (known.get(option.flag) or known[f"-{option.flag[1:]}"]).source
+    yield from (tool.source for tool in targets)
+    yield intents_source()
