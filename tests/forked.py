@@ -1,24 +1,28 @@
-"""Runs of the program without the start of an interpreter: forks of one that has the libraries.
+"""Runs of the program without the start of an interpreter: forks of one that has loaded it all.
 
-Each run is a process of its own and loads all of netinspect; Python and the libraries, which take
-most of the time of a run, are there already. It is run in the network of the caller.
+Each run is a process of its own, in the network of the caller. What is loaded when is for the tests
+of whole processes (`run_process` of program.py).
 """
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
+import pkgutil
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = ("click.shell_completion", "msgspec.json", "psutil", "tabulate")
+PROGRAM = "netinspect.__main__"
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 NETWORK = "/proc/thread-self/ns/net"
 LONGEST_REQUEST = 1 << 18
@@ -26,21 +30,43 @@ PATIENCE_S = 120
 SERVE = "from tests.forked import serve; serve()"
 
 
-def can_fork() -> bool:
-    """Whether this works here: Linux, and the right to enter the network of a test."""
-    return sys.platform == "linux" and os.geteuid() == 0 and os.path.exists(NETWORK)
+# What Python itself asks for when it starts; a fork has asked already.
+OF_PYTHON = ("LC_", "LANG", "PYTHON")
 
 
-def run_forked(args: tuple[str, ...], env: dict[str, str]) -> tuple[int, bytes, bytes]:
+def can_fork(env: Mapping[str, str], usual: Mapping[str, str]) -> bool:
+    """Whether this works here: Linux, the right to enter the network of a test, an environment that
+    is to Python as the usual one."""
+    return (
+        sys.platform == "linux"
+        and os.geteuid() == 0
+        and os.path.exists(NETWORK)
+        and _of_python(env) == _of_python(usual)
+    )
+
+
+def _of_python(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(OF_PYTHON)}
+
+
+def run_forked(args: Sequence[str], env: Mapping[str, str]) -> tuple[int, bytes, bytes]:
     """Status, stdout and stderr of `netinspect ARGS` in this network and directory."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with open(os.devnull, "rb") as nothing, open(NETWORK, "rb") as network:
-            files = [nothing, out, err, network]
-            request = json.dumps([args, env, os.getcwd()]).encode("ascii")
-            server = _server(os.getpid())
-            socket.send_fds(server, [request], [file.fileno() for file in files])
-            status = int(server.recv(16))
-        return status, _content(out), _content(err)
+        with open(os.devnull, "rb") as nothing:
+            begin(args, env, (nothing.fileno(), out.fileno(), err.fileno()))
+        return await_status(), _content(out), _content(err)
+
+
+def begin(args: Sequence[str], env: Mapping[str, str], fds: Sequence[int]) -> None:
+    """Start a run with these for stdin, stdout and stderr; one at a time."""
+    request = json.dumps([args, dict(env), os.getcwd()]).encode("ascii")
+    with open(NETWORK, "rb") as network:
+        socket.send_fds(_server(os.getpid()), [request], [*fds, network.fileno()])
+
+
+def await_status() -> int:
+    """The exit status of what was begun."""
+    return int(_server(os.getpid()).recv(16))
 
 
 def _content(file: IO[bytes]) -> bytes:
@@ -62,8 +88,8 @@ def _server(_pid: int) -> socket.socket:
 
 def serve() -> None:
     """Fork for each request from stdin, and answer with the exit status."""
-    for library in LIBRARIES:
-        __import__(library)
+    for module in (*LIBRARIES, *_rooms()):
+        importlib.import_module(module)
     requests = socket.socket(fileno=0)
     while True:
         request, fds, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, 4)
@@ -75,6 +101,12 @@ def serve() -> None:
         for fd in fds:
             os.close(fd)
         requests.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _rooms() -> Iterator[str]:
+    """All modules of netinspect, but for the one that begins to run it."""
+    modules = pkgutil.walk_packages([str(ROOT / "netinspect")], "netinspect.")
+    return (module.name for module in modules if module.name != PROGRAM)
 
 
 def _become(fds: list[int], args: list[str], env: dict[str, str], folder: str) -> None:
@@ -89,9 +121,4 @@ def _become(fds: list[int], args: list[str], env: dict[str, str], folder: str) -
     os.environ.update(env)
     os.chdir(folder)
     sys.argv = ["netinspect", *args]
-    for name in [name for name in sys.modules if name.partition(".")[0] == "netinspect"]:
-        del sys.modules[name]
-
-    from netinspect.__main__ import main
-
-    main()
+    importlib.import_module(PROGRAM).main()
