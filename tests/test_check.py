@@ -181,6 +181,35 @@ def test_a_row_that_cannot_be_read_is_a_doubt(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("args", "what"),
+    [
+        ("--process nginx", "owners"),
+        ("--per pid", "owners"),
+        ("--user root", "users"),
+        ("--per user", "users"),
+        ("inode > 5", "inodes"),
+    ],
+)
+def test_what_a_capture_does_not_tell_is_unknown(tmp_path: Path, args: str, what: str) -> None:
+    path = tmp_path / "ss.txt"
+    path.write_text("\n".join(row.partition("users:")[0] for row in ROWS.splitlines()) + "\n")
+    done = run("check", "--from", str(path), "-w", "10", *args.split())
+    assert done.status == 3
+    assert f"; ss tells no {what}" in done.out
+
+
+def test_what_psutil_does_not_tell_is_unknown() -> None:
+    for args in ("recv_q > 0", "user = root", "inode = 7"):
+        done = run("check", "--source", "psutil", "-w", "10", *args.split())
+        assert done.status == 3
+        assert "; psutil tells no " in done.out
+
+
+def test_times_that_are_not_told_are_unknown(capture: Path) -> None:
+    assert "; the capture tells no tcp_info" in check(capture, "-w", "10", "rtt > 1").out
+
+
 def test_a_rule_that_cannot_tell_has_no_number(capture: Path) -> None:
     done = check(capture, "--finding", "udp_drops")
     assert done == Done(3, "NETINSPECT UNKNOWN: needs two moments, and there is one\n", "")

@@ -200,6 +200,7 @@ def _value(options: dict[str, Any], selection: Selection) -> Value:
         with_owners=grouping is not None and grouping.needs_owners,
         with_direction=grouping is not None and grouping.needs_direction,
     )
+    untold = metrics.untold(listing, grouping.by if grouping else ())
     measure = {
         "count": metrics.count,
         "port-percent": metrics.fullest_destination,
@@ -212,7 +213,7 @@ def _value(options: dict[str, Any], selection: Selection) -> Value:
         else measure[options["metric"]](listing)
     )
     explain_plan(listing, is_wanted=options["explain_plan"])
-    return found
+    return found._replace(doubts=(*untold, *found.doubts))
 
 
 def _of_tcp(selection: Selection) -> Selection:

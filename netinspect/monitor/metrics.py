@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET
@@ -12,7 +12,9 @@ from netinspect.diagnose.destinations import RATE_SECONDS, count_ports, judge, t
 from netinspect.diagnose.time_wait import picture
 from netinspect.ends import Ends, LocalPorts
 from netinspect.errors import SourceError
-from netinspect.filters.selection import select
+from netinspect.filters.selection import Selection, select
+from netinspect.grouping.keys import OWNER_KEYS
+from netinspect.query import leaves
 from netinspect.settings import Settings
 from netinspect.sources.ends import count_ends
 from netinspect.sources.settings import read_settings
@@ -23,8 +25,44 @@ if TYPE_CHECKING:
     from netinspect.model import Connection
 
 # Notes that say: there may be more sockets than could be read.
-MISSING_SOCKETS = frozenset({"protocol_unsupported", "rows_skipped"})
+# Extended is asked for only where an expression tests something of it.
+MISSING_SOCKETS = frozenset({"protocol_unsupported", "rows_skipped", "extended_unsupported"})
 MISSING_OWNERS = frozenset({"owners_hidden"})
+# What psutil does not tell, and what shows that a capture does.
+UNTOLD_BY_PSUTIL = ("users", "queues", "inodes")
+TOLD: dict[str, Callable[[Connection], object]] = {
+    "owners": lambda c: c.owner_status not in ("unsupported", "none"),
+    "users": lambda c: c.uid is not None or c.user is not None,
+    "queues": lambda c: c.recv_q is not None,
+    "inodes": lambda c: c.inode is not None,
+}
+
+
+def untold(listing: Listing, by: Iterable[str] = ()) -> tuple[str, ...]:
+    """What the filters and these keys of groups look at, and no source tells: nothing meets it.
+
+    To be asked before the listing is read.
+    """
+    wanted = tuple(_wanted(listing.selection, frozenset(by)))
+    captures = listing.captures
+    if captures:
+        missing = [what for what in wanted if not captures.tells(TOLD[what])]
+    else:
+        has_psutil = "psutil" in listing.envelope.sources
+        missing = [what for what in wanted if has_psutil and what in UNTOLD_BY_PSUTIL]
+    return tuple(f"{', '.join(listing.envelope.sources)} tells no {what}" for what in missing)
+
+
+def _wanted(selection: Selection, by: frozenset[str]) -> Iterator[str]:
+    keys = {getattr(leaf, "key", None) for leaf in leaves(selection.expression)} | by
+    if selection.owner_test() is not None or not OWNER_KEYS.isdisjoint(by):
+        yield "owners"
+    if selection.needs_user or not keys.isdisjoint({"uid", "user"}):
+        yield "users"
+    if not keys.isdisjoint({"recv_q", "send_q"}):
+        yield "queues"
+    if "inode" in keys:
+        yield "inodes"
 
 
 class Value(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import chain
 from operator import attrgetter
@@ -196,6 +196,10 @@ class Captures:
     def listeners(self) -> list[Connection]:
         """What may be a listener. Holds all sockets."""
         return [c for c in self._hold() if c.state in LISTENING]
+
+    def tells(self, test: Callable[[Connection], object]) -> bool:
+        """Whether any socket meets the test. Holds all; to be asked before they are read."""
+        return any(map(test, self._hold()))
 
     def _with_extended(self, connections: list[Connection]) -> list[Connection]:
         """With the keys that were asked for."""
