@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netinspect.errors import UsageError
-from netinspect.filters.selection import parse_pids, select
+from netinspect.filters.selection import glob, parse_pids, select
 from netinspect.model import STATES, Connection, Owner, State, Table, decode_name
 from netinspect.query import TRUE, AllOf, AnyOf, Network, PortRange
 from tests.records import made
@@ -358,3 +358,12 @@ def test_bad_words(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(UsageError) as caught:
         select(**options)
     assert str(caught.value) == expected
+
+
+def test_a_name_has_an_end() -> None:
+    assert glob("x" * 4096).match("x" * 4096)
+    with pytest.raises(UsageError) as caught:
+        glob("x" * 4097)
+    assert str(caught.value) == (
+        f"name {'x' * 40!r}... is 4097 characters long: expected at most 4096"
+    )

@@ -49,6 +49,7 @@ DATAGRAM_LISTENERS = ("udp", "udplite", "raw", "icmp")
 # Numbers of tcp_info that an expression can test
 TCP_INFO_KEYS = ("rtt_ms", "retransmits_total")
 LONGEST_PID = 10  # digits: it has 32 bits at most
+LONGEST_NAME = 4096
 
 
 class Selection(Struct, frozen=True, kw_only=True):
@@ -257,7 +258,14 @@ def _is_listening(connection: Connection) -> bool:
 
 
 def glob(word: str) -> re.Pattern[str]:
-    """A pattern with `*`, `?` or `[` matches the whole name, any other word a part of it."""
+    """A pattern with `*`, `?` or `[` matches the whole name, any other word a part of it.
+
+    :raises UsageError: it is longer than any name: a megabyte of it would take seconds.
+    """
+    if len(word) > LONGEST_NAME:
+        raise UsageError(
+            f"name {word[:40]!r}... is {len(word)} characters long: expected at most {LONGEST_NAME}"
+        )
     name = decode_name(os.fsencode(word))
     pattern = name if any(sign in name for sign in "*?[") else f"*{name}*"
     return re.compile(fnmatch.translate(pattern))
