@@ -75,7 +75,6 @@ ASSUMED = Note(
 NOTHING = Extra()
 MOST_CONTINUED = 16
 BLANKS = ("\t", " ")
-CONTINUED = re.compile(r"^[\t ]", re.MULTILINE)
 
 
 class Reading:
@@ -118,7 +117,8 @@ class Reading:
 
     def _add_all(self, number: int, lines: Sequence[str]) -> None:
         """Whole rows, with the lines that continue them."""
-        if CONTINUED.search("\n".join(lines)):
+        text = "\n".join(lines)
+        if text.startswith(BLANKS) or any(f"\n{blank}" in text for blank in BLANKS):
             self._add_continued(number, lines)
             return
         rows = list(map(str.split, lines))
