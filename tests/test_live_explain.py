@@ -28,7 +28,7 @@ pytestmark = [
 # depends on the build or the release rather than on the command line (-Z, -M, -2, -f, -B, -Q, ...).
 NETSTAT_LETTERS = "aegilnoprstuvwxWACFNSU46LTbjkmPqyzd?h"
 SS_LETTERS = "aehilmnoprstuwxMSTbVvO046HcgjyfA"
-LSOF_LETTERS = "aghilnoptvwPRTUVXcFsGyYK"
+LSOF_LETTERS = "aghilnoptvwPRTUVcFsGyYK"
 NETSTAT_LONG = (
     *("--all", "--tcp", "--tc", "--numeric", "--num", "--numeric-h", "--prog", "--p", "--inet"),
     *("--inet6", "--unix", "--u", "--route", "--protocol=inet", "--protocol", "--foo", "--tcp=1"),
@@ -45,7 +45,7 @@ SS_OPERANDS = (
     ("exclude", "Time-Wait", "exclude", "bucket", "dst", "127.0.0.0/8"),
 )
 LSOF_LONG = (
-    *(":22", "TCP", "tcp:80", "4", "6UDP", "-iTCP", "-sTCP:^ESTABLISHED", "TCP:FOO"),
+    *(":22", "TCP", "tcp:80", "4", "-i6UDP", "-iTCP", "-sTCP:^ESTABLISHED", "TCP:FOO"),
     *("+c", "0", "1", "2,^3", "x1", "fq", "qs", "-T", "-c2", "/nonexistent", "--", "-n", "+n"),
     *("-o3", "-o3n", "-L", "+L1", "-S2", "-S", "-g1", "-p1", "-i:22", "-i@127.0.0.1", "-iP", "-u0"),
 )
