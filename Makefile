@@ -33,8 +33,10 @@ lint: venv-dev ## format and lint checks, of the man page too
 	@scripts/lint-man $(MAN)
 
 type: venv-dev ## type checks, as the oldest and as the newest supported Python
-	$(BIN)/mypy --python-version $(firstword $(VERSIONS))
-	$(BIN)/mypy --python-version $(lastword $(VERSIONS))
+	@$(MAKE) --no-print-directory -j2 type-$(firstword $(VERSIONS)) type-$(lastword $(VERSIONS))
+
+type-%:
+	$(BIN)/mypy --python-version $*
 
 package: venv-dev ## build sdist and wheel, check that they are complete
 	$(BIN)/python scripts/check_package.py
