@@ -90,6 +90,7 @@ def _document(words: tuple[str, ...], target: str | None, origin: str | None) ->
         find_targets,
         readings,
         refusals,
+        same_name,
         sources_of,
         target_reading,
     )
@@ -106,18 +107,9 @@ def _document(words: tuple[str, ...], target: str | None, origin: str | None) ->
         command=typed.argv,
         to=name,
         readings=found,
-        refused_by=() if named else tuple(refusals(typed, _others(typed, sources))),
+        refused_by=() if named else tuple(refusals(typed, same_name(typed.argv[0]))),
         target_reading=own if is_foreign else None,
     )
-
-
-def _others(typed: Any, sources: Any) -> Any:
-    from netinspect.teach.explain import tools_on
-
-    ids = {tool.id for tool in sources}
-    program = typed.argv[0]
-    everywhere = tools_on(["all"], program, this_system())
-    return [t for t in everywhere if t.id not in ids and t.program == sources[0].program]
 
 
 def _text(document: Translations, *, with_sources: bool) -> Iterator[str]:

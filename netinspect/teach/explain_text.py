@@ -89,8 +89,8 @@ def _marks(explanation: Explanation, starts: Sequence[int]) -> list[tuple[str, s
     return marks
 
 
-def _underlined(place: Span, flag: object) -> bool:
-    return place in (getattr(flag, "place", None), getattr(flag, "argument_place", None))
+def _underlined(place: Span, flag: ExplainedFlag) -> bool:
+    return place in (flag.place, flag.argument_place)
 
 
 def _mark_lines(marks: Sequence[tuple[str, str, str]], width: int) -> Iterator[str]:

@@ -181,9 +181,9 @@ def _instead(question: Question, targets: Iterable[Tool]) -> Iterator[str]:
                 yield f"{tool.title}: {answer.instead}"
 
 
-def refusals(typed: Typed, sources: Iterable[Tool]) -> Iterator[Refusal]:
-    """Who does not take the command, and what it says."""
-    for tool in sources:
+def refusals(typed: Typed, asked: Iterable[Tool]) -> Iterator[Refusal]:
+    """Who of these tools does not take the command, and what it says."""
+    for tool in asked:
         error: Failure | None = read_on(tool, typed).line.error
         if error:
             yield Refusal(tool.id, error.message)
@@ -203,7 +203,7 @@ def find_sources(typed: Typed, named: Sequence[str], targets: Sequence[Tool]) ->
             if error:
                 raise UsageError(f"{tool.title} does not take it: {error.message}")
         return found
-    everywhere = [t for t in tools_on(["all"], program, "linux") if t.program == _name(program)]
+    everywhere = same_name(program)
     takers = [tool for tool in everywhere if read_on(tool, typed).line.error is None]
     if not takers:
         said = "; ".join(
@@ -228,6 +228,14 @@ def elsewhere(typed: Typed, readers: Iterable[Tool]) -> dict[str, str]:
         if best:
             found.setdefault(best.tool.id, "; ".join(best.commands))
     return found
+
+
+def same_name(program: str) -> list[Tool]:
+    """The tools of this name, on every system.
+
+    :raises UsageError: there is none.
+    """
+    return [tool for tool in tools_on(["all"], program, "linux") if tool.program == _name(program)]
 
 
 def _name(program: str) -> str:
