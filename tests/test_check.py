@@ -140,6 +140,8 @@ def test_a_hostile_name_stays_in_the_text(capture: Path) -> None:
         ("-w 5 --from /nonexistent", "/nonexistent: No such file or directory"),
         ("-w 5 --source nowhere", "unknown source 'nowhere'"),
         ("-w 5 --timeout 0", "invalid value for '-t' / '--timeout'"),
+        ("-w 5 --timeout inf", "invalid value for '-t' / '--timeout': expected seconds"),
+        ("-w 5 --timeout 1e300", "invalid value for '-t' / '--timeout': expected seconds"),
         ("--finding syn_flood --sample 10", "--sample 10 takes all of --timeout 10"),
     ],
 )

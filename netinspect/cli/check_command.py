@@ -37,7 +37,7 @@ CHECK = "Check options"
 METRICS = ("count", "port-percent", "rate", "queue")
 SELECTING = frozenset((*WORD_OPTIONS, "pids", "listening", "ipv4", "ipv6"))
 OF_TCP = ("port-percent", "rate")
-DEFAULT_TIMEOUT_S = 10.0
+DEFAULT_TIMEOUT = "10"
 STATUSES = {"info": Status.OK, "warning": Status.WARNING, "critical": Status.CRITICAL}
 
 
@@ -78,8 +78,8 @@ def _rule_words() -> tuple[str, ...]:
     CHECK,
     "-t",
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=DEFAULT_TIMEOUT_S,
+    callback=parse_seconds,
+    default=DEFAULT_TIMEOUT,
     metavar="SECONDS",
     help="UNKNOWN when it takes longer. Without: 10.",
 )
