@@ -64,8 +64,14 @@ def endpoint(address: str | None, port: int | None) -> str:
         return NO_PEER
     if port is None:
         return SAFE[address]
-    # a zone is a name, and so may be all of what was captured
-    return f"[{SAFE[address]}]:{port}" if ":" in address else f"{SAFE[address]}:{port}"
+    # A zone is a name, and so may be all of what was captured.
+    safe = address if _is_plain(address) else SAFE[address]
+    return f"[{safe}]:{port}" if ":" in address else f"{safe}:{port}"
+
+
+def _is_plain(text: str) -> bool:
+    """Whether all of it can be shown as it is, without a look at each character."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _endpoint_column(side: str) -> Column:
@@ -74,7 +80,7 @@ def _endpoint_column(side: str) -> Column:
     def cells(connections: Iterable[Connection]) -> list[str]:
         hosts, ports = list(map(host, connections)), list(map(port, connections))
         all_hosts = "" if None in hosts else "".join(hosts)
-        if None in ports or None in hosts or ":" in all_hosts or not all_hosts.isprintable():
+        if None in ports or None in hosts or ":" in all_hosts or not _is_plain(all_hosts):
             return [endpoint(*pair) for pair in zip(hosts, ports, strict=True)]
         return [f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)]
 
