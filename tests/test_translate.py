@@ -182,6 +182,26 @@ def test_several_commands_where_one_cannot() -> None:
     ]
 
 
+def test_the_notes_have_the_values_that_were_asked_for() -> None:
+    asked = ask(question("lsof", "lsof -nP -i :8080"), tools()["windows_netstat"])
+    assert asked is not None
+    assert [remark.text for remark in asked.remarks] == [
+        "Filter by local or remote port: PowerShell: Get-NetTCPConnection -LocalPort 8080"
+    ]
+    asked = ask(question("lsof", "lsof -a -p 77 -i"), tools()["openbsd_netstat"])
+    assert asked is not None
+    assert asked.remarks[0].text == "Filter by PID; instead: fstat -p 77"
+
+
+def test_networks_are_compared_by_ss_only() -> None:
+    asked = ask(question("linux_ss", "ss -tan dst 10.0.0.0/8"), tools()["macos_netstat"])
+    assert asked is not None
+    assert asked.commands == ("netstat -an -p tcp",)
+    assert [remark.text for remark in asked.remarks if remark.is_lost] == [
+        "network 10.0.0.0/8: only ss compares networks, others single addresses"
+    ]
+
+
 def test_what_is_lost() -> None:
     asked = ask(question("linux_netstat", "netstat -tnp"), tools()["freebsd_netstat"])
     assert asked is not None

@@ -31,6 +31,8 @@ VALUE_INTENTS = {
     "user": "by_user",
     "netns": "by_netns",
 }
+# The values of the examples in the table of questions
+EXAMPLES = {"22": "port", "192.0.2.1": "address", "1234": "pid"}
 # Where one command names several protocols with one flag
 SEVERAL = ("lsof", "freebsd_sockstat")
 # Of sockstat of NetBSD the table of questions says nothing.
@@ -179,9 +181,10 @@ def _remarks(
         title = intents()[intent].title
         if answer.support == "no":
             instead = f"; instead: {answer.instead}" if answer.instead else ""
-            yield Remark(intent, f"{title}{_with_pid(instead, question)}", True)
+            yield Remark(intent, f"{title}{_with_values(instead, question)}", True)
         elif answer.support == "partial" and answer.note:
-            yield Remark(intent, f"{title}: {_partly(intent, answer, tool, commands)}", False)
+            note = _with_values(_partly(intent, answer, tool, commands), question)
+            yield Remark(intent, f"{title}: {note}", False)
     default = conflicts().behaviour.default_states.get(tool.id)
     if not question.states and default:
         yield Remark("states", f"states, as none are named: {default}", False)
@@ -196,9 +199,14 @@ def _remarks(
         yield Remark("listening", "UDP has no listening state: all its sockets are shown", False)
 
 
-def _with_pid(text: str, question: Question) -> str:
-    """The example of the table with the process that was asked for."""
-    return text.replace("1234", question.pid) if question.pid else text
+def _with_values(text: str, question: Question) -> str:
+    """A text of the table, with the values that were asked for in place of its examples."""
+    for example, value in EXAMPLES.items():
+        asked = getattr(question, value)
+        if asked:
+            literal = asked.replace("\\", r"\\")
+            text = re.sub(rf"\b{re.escape(example)}\b", literal, text)
+    return text
 
 
 def is_taken(asked: Asked) -> bool:

@@ -128,6 +128,8 @@ def _sockets(question: Question, tool: Tool | None) -> str:
 def _protocols(question: Question, tool: Tool | None) -> str:
     if question.protocols:
         return join([_name(protocol) for protocol in question.protocols])
+    if question.families:
+        return "Internet"
     return DEFAULT_PROTOCOLS[tool.id] if tool else "all"
 
 
