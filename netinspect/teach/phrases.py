@@ -116,7 +116,8 @@ def _sockets(question: Question, tool: Tool | None) -> str:
     is_files = question.shows == "files"
     kind = SHOWS["files"] if is_files else f"{_protocols(question, tool)} sockets"
     limits = [f"over {family.replace('ipv', 'IPv')}" for family in question.families]
-    limits += [_states(question.states)] if question.states and not is_files else []
+    if question.states and not is_files:
+        limits.append(_states(question.states, tool))
     limits += [
         phrase.format(value)
         for key, phrase in FILTERS.items()
@@ -133,9 +134,10 @@ def _protocols(question: Question, tool: Tool | None) -> str:
     return DEFAULT_PROTOCOLS[tool.id] if tool else "all"
 
 
-def _states(states: Sequence[str]) -> str:
+def _states(states: Sequence[str], tool: Tool | None) -> str:
     if "all" in states:
-        return "in all states"
+        # nobody holds a socket in TIME_WAIT
+        return "that a process holds" if tool and tool.id == "lsof" else "in all states"
     words = ["that listen" if state == "listening" else f"in {state}" for state in states]
     return " or ".join(words)
 
