@@ -85,6 +85,7 @@ MESSAGES = [
             "10.0.0.1, 10.0.0.0/8, ::1 or [::1]:443"
         ),
     ),
+    ("src /run/a*", "'/run/a*' is no address; write unix:/run/a* for the path of a unix socket"),
     ("state estblished", "unknown state 'estblished'; did you mean established?"),
     ("sprot = 1", "unknown condition 'sprot'; did you mean sport?"),
     ("sport = 1 tcp", "expected a condition, found 'tcp'; did you mean proto = tcp?"),

@@ -81,6 +81,8 @@ def _is_ipv6(text: str) -> bool:
 
 def _network_text(text: str) -> str:
     """An address that can be one; `10/8` as 10.0.0.0/8, as ss has it."""
+    if text.startswith("/"):
+        raise UsageError(f"{text!r} is no address; write unix:{text} for the path of a unix socket")
     host, slash, length = text.partition("/")
     if not re.search(r"[.:\d]", host) or re.search(r"[g-zG-Z_]", host.partition("%")[0]):
         raise UsageError(
