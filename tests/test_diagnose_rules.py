@@ -106,6 +106,7 @@ class TestCloseWait:
         now = many(10, state="CLOSE_WAIT", recv_q=30, tcp_info=YOUNG)
         (fault,) = faults(self.CODE, scene(now, now[:5]))
         assert fault.evidence[0] == "5 more in 2 s, and 0 less"
+        assert fault.confidence == "medium"
         turnover = [replace(c, cookie=c.cookie + 100) for c in now if c.cookie is not None]
         assert faults(self.CODE, scene(now, turnover)) == []
 

@@ -25,9 +25,13 @@ def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
     ).values():
         # an unread end alone is what a pool of idle connections looks like
         idle = [c for c in sockets if c.recv_q == 1]
+        others = [c for c in sockets if c.recv_q != 1]
+        old = _waiting(others, limits["sockets"], limits["age_seconds"]) or _waiting(
+            idle, limits["idle_sockets"], limits["idle_age_seconds"]
+        )
         found = (
-            _leaking(scene, [c for c in sockets if c.recv_q != 1], limits)
-            or _waiting(idle, limits["idle_sockets"], limits["idle_age_seconds"])
+            old
+            or _growing(scene, others, limits["sockets"])
             or _lasting(scene, sockets, limits["many"])
         )
         if found:
@@ -36,7 +40,7 @@ def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
                 f"{owner_text(sockets[0])} does not close {counted(sockets, 'connection')} that "
                 "the other side has ended",
                 (found, *_unread(sockets), *_descriptors(scene, sockets)),
-                "high" if any(_age_s(c) for c in sockets) else "medium",
+                "high" if old else "medium",
                 shown(sockets),
             )
 
@@ -46,13 +50,18 @@ def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
     scene.need_told("timers", lambda c: c.timer)
     held = [c for c in scene.last.in_states("FIN_WAIT2") if not is_unheld(c) and c.timer is None]
     for sockets in _by_owner(held).values():
-        found = _leaking(scene, sockets, limits) or _lasting(scene, sockets, limits["many"])
+        old = _waiting(sockets, limits["sockets"], limits["age_seconds"])
+        found = (
+            old
+            or _growing(scene, sockets, limits["sockets"])
+            or _lasting(scene, sockets, limits["many"])
+        )
         if found:
             yield Fault(
                 "warning",
                 f"{owner_text(sockets[0])} keeps {counted(sockets, 'connection')} half closed",
                 (found, "the other side has not closed, and no timer runs while a program has it"),
-                "high" if any(_age_s(c) for c in sockets) else "medium",
+                "high" if old else "medium",
                 shown(sockets),
             )
 
@@ -117,19 +126,14 @@ def _ends(c: Connection) -> tuple[tuple[object, ...], ...]:
     return ("local", c.local_address, c.local_port), ("remote", c.remote_address, c.remote_port)
 
 
-def _leaking(scene: Scene, sockets: list[Connection], limits: Limits) -> str | None:
-    """Why these are more than a moment's: old, or more and more; None where they may be."""
-    return _waiting(sockets, limits["sockets"], limits["age_seconds"]) or _growing(
-        scene, sockets, limits["sockets"]
-    )
-
-
 def _waiting(sockets: list[Connection], most: float, seconds: float) -> str | None:
+    """How many are old, where those are so many; their age is the surest sign."""
     old = sum((_age_s(c) or 0) >= seconds for c in sockets)
     return f"{old} of them for more than {seconds:g} s" if old and old >= most else None
 
 
 def _growing(scene: Scene, sockets: list[Connection], most: float) -> str | None:
+    """How many came, where they become more and more."""
     if scene.seconds is None or not sockets:
         return None
     before, now = scene.first.by_key, scene.last.by_key
