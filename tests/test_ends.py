@@ -22,6 +22,7 @@ from netinspect.ends import (
     plain,
 )
 from netinspect.model import Timer
+from netinspect.parse import inet_ends
 from netinspect.parse.inet_diag import decode_records
 from netinspect.parse.inet_ends import RawEnds
 from netinspect.parse.inet_records import Names
@@ -171,8 +172,11 @@ def messages(draw: st.DrawFn) -> bytes:
     return message(payload)
 
 
-@given(st.lists(st.lists(messages(), max_size=20), max_size=3))
-def test_messages_are_counted_as_their_records_are(dump: list[list[bytes]]) -> None:
+@pytest.mark.parametrize("most_remembered", [1, 100])
+@given(dump=st.lists(st.lists(messages(), max_size=20), max_size=3))
+def test_messages_are_counted_as_their_records_are(
+    dump: list[list[bytes]], most_remembered: int
+) -> None:
     replies = [decode_reply(b"".join([*found, done()])) for found in dump]
     by_record, by_message = Ends(ports_of()), Ends(ports_of())
     names, seen = Names(defaultdict(lambda: None), INTERFACES), Seen()
@@ -181,7 +185,9 @@ def test_messages_are_counted_as_their_records_are(dump: list[list[bytes]]) -> N
     raw, seen = RawEnds(by_message, INTERFACES), Seen()
     for reply in replies:
         raw.add(reply, seen)
-    raw.decode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inet_ends, "MOST_REMEMBERED", most_remembered)
+        raw.decode()
     assert by_message.counts == by_record.counts
     assert by_message.held_ports == by_record.held_ports
     assert by_message.local_ports == by_record.local_ports

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from netinspect.diagnose.destinations import level
-from netinspect.diagnose.time_wait import Picture, created_since, difference, picture
+from netinspect.diagnose.destinations import EndTally, count_ports, level, tally_ends
+from netinspect.diagnose.time_wait import Picture, created_since, difference, end_of, picture
 from netinspect.diagnose.time_wait_causes import findings
 from netinspect.diagnose.time_wait_evidence import Evidence
 from netinspect.diagnose.time_wait_record import Destination, Sample
@@ -49,12 +49,17 @@ def ends_of(
     return ends
 
 
+def tallies_of(*counts: tuple[End, str, int | None, int]) -> dict[End, EndTally]:
+    return tally_ends(ends_of(*counts), LINUX)
+
+
 def seen(
     *counts: tuple[End, str, int | None, int],
     settings: Settings = LINUX,
     ports: set[int] | None = None,
 ) -> Picture:
-    return picture(ends_of(*counts, settings=settings, ports=ports), settings)
+    ends = ends_of(*counts, settings=settings, ports=ports)
+    return picture(tally_ends(ends, settings), count_ports(ends), settings)
 
 
 def only(shown: Picture) -> Destination:
@@ -149,6 +154,22 @@ def test_the_worst_come_first() -> None:
     assert [d.time_wait for d in shown.destinations] == [55, 30, 20, 10]
 
 
+def test_what_decides_which_is_worse() -> None:
+    """How full it is, then the side, how many, and the rest for the same order each time."""
+    full = REMOTE._replace(remote_port=9)
+    alike = [REMOTE, REMOTE._replace(remote_port=444), REMOTE._replace(remote_address="10.0.0.20")]
+    shown = seen(
+        old(90, SERVER),
+        (full, "ESTABLISHED", None, 80),
+        old(1, full),
+        old(7, OTHER),
+        *(old(2, end) for end in reversed(alike)),
+        old(2, LOOPBACK),
+    )
+    ordered = [full, OTHER, *alike, LOOPBACK, SERVER]
+    assert [end_of(destination) for destination in shown.destinations] == ordered
+
+
 def test_the_history_ends_with_the_last_second() -> None:
     shown = seen(
         (REMOTE, "TIME_WAIT", 59, 1),
@@ -161,7 +182,7 @@ def test_the_history_ends_with_the_last_second() -> None:
 
 def test_a_shorter_time_wait_has_a_shorter_history() -> None:
     settings = replace(LINUX, time_wait_seconds=2)
-    shown = picture(ends_of((REMOTE, "TIME_WAIT", 1, 3), (REMOTE, "TIME_WAIT", 0, 5)), settings)
+    shown = seen((REMOTE, "TIME_WAIT", 1, 3), (REMOTE, "TIME_WAIT", 0, 5), settings=settings)
     assert shown.history == (*[None] * 58, 5, 3)
 
 
@@ -403,8 +424,8 @@ def test_the_difference_of_two_readings() -> None:
 
 
 def test_what_came_since() -> None:
-    timed = ends_of((REMOTE, "TIME_WAIT", 59, 3), (REMOTE, "TIME_WAIT", 57, 5))
-    assert created_since(ends_of(), timed, 2, LINUX) == {REMOTE: 3}
-    before, after = (ends_of((REMOTE, "TIME_WAIT", None, count)) for count in (3, 10))
-    assert created_since(before, after, 2, LINUX) == {REMOTE: 7}
-    assert created_since(after, before, 2, LINUX) == {REMOTE: 0}
+    timed = tallies_of((REMOTE, "TIME_WAIT", 59, 3), (REMOTE, "TIME_WAIT", 57, 5))
+    assert created_since({}, timed, 2) == {REMOTE: 3}
+    before, after = (tallies_of((REMOTE, "TIME_WAIT", None, count)) for count in (3, 10))
+    assert created_since(before, after, 2) == {REMOTE: 7}
+    assert created_since(after, before, 2) == {REMOTE: 0}

@@ -11,7 +11,13 @@ from msgspec.structs import asdict, replace
 
 from netinspect.api import Listing
 from netinspect.cli.options import explain_plan
-from netinspect.diagnose.destinations import HISTORY_SECONDS, RATE_SECONDS
+from netinspect.diagnose.destinations import (
+    HISTORY_SECONDS,
+    RATE_SECONDS,
+    EndTally,
+    count_ports,
+    tally_ends,
+)
 from netinspect.diagnose.time_wait import (
     Picture,
     created_since,
@@ -56,8 +62,16 @@ class Wanted(NamedTuple):
     is_explained: bool = False
 
 
-class Look(NamedTuple):
+class Counted(NamedTuple):
     """One reading of the sockets."""
+
+    listing: Listing
+    ends: Ends
+    tallies: dict[End, EndTally]
+
+
+class Look(NamedTuple):
+    """A reading, and what it shows."""
 
     listing: Listing
     ends: Ends
@@ -67,7 +81,7 @@ class Look(NamedTuple):
 class Moment(NamedTuple):
     """What is read at the beginning of a sample, to be compared at its end."""
 
-    look: Look
+    counted: Counted
     counters: Mapping[str, int]
     established: Mapping[Hashable, End]
     time_wait: Mapping[Hashable, End]
@@ -84,9 +98,11 @@ def ask(wanted: Wanted) -> TimeWait:
     if wanted.sample_seconds is not None:
         before = _begin(wanted, settings)
         time.sleep(wanted.sample_seconds)
-    look = _look(wanted, settings, _rate_seconds(wanted))
+    counted = _count(wanted, settings)
     counters = {} if wanted.captures else read_counters()
-    evidence = Evidence(look.picture, settings, counters)
+    created = _created(before, counted, wanted)
+    look = _look(counted, settings, _rate_seconds(wanted))
+    evidence = Evidence(look.picture, settings, counters, created=created)
     if before:
         evidence = _compared(evidence, before, look, wanted)
     destinations, owner_notes = _with_owners(wanted, look)
@@ -101,7 +117,13 @@ def _rate_seconds(wanted: Wanted) -> int:
     return max(1, min(HISTORY_SECONDS, round(wanted.sample_seconds)))
 
 
-def _look(wanted: Wanted, settings: Settings, rate_seconds: int = RATE_SECONDS) -> Look:
+def _look(counted: Counted, settings: Settings, rate_seconds: int) -> Look:
+    """What was counted, judged; the tallies are gone then."""
+    listing, ends, tallies = counted
+    return Look(listing, ends, picture(tallies, count_ports(ends), settings, rate_seconds))
+
+
+def _count(wanted: Wanted, settings: Settings) -> Counted:
     """Count the sockets by where they lead."""
     ends = Ends(LocalPorts(settings, _listened_ports(wanted)))
     # What comes without asking is taken; on Linux nobody has a socket in TIME_WAIT.
@@ -119,7 +141,7 @@ def _look(wanted: Wanted, settings: Settings, rate_seconds: int = RATE_SECONDS) 
         count_ends(listing.batches(), ends)
     if not _is_all(listing) and not wanted.captures:
         ends.held_ports |= _ports_in(wanted, "bound")
-    return Look(listing, ends, picture(ends, settings, rate_seconds))
+    return Counted(listing, ends, tally_ends(ends, settings))
 
 
 def _is_all(listing: Listing) -> bool:
@@ -149,12 +171,13 @@ def _ports_in(wanted: Wanted, state: str) -> set[int]:
 def _begin(wanted: Wanted, settings: Settings) -> Moment:
     counters = read_counters()
     clock = time.monotonic()
-    look = _look(wanted, settings)
+    counted = _count(wanted, settings)
+    ends = counted.ends
     return Moment(
-        look,
+        counted,
         counters,
-        _standing(wanted, "ESTABLISHED", look.ends),
-        _standing(wanted, "TIME_WAIT", look.ends) if _is_longer(wanted, settings) else {},
+        _standing(wanted, "ESTABLISHED", ends),
+        _standing(wanted, "TIME_WAIT", ends) if _is_longer(wanted, settings) else {},
         clock,
     )
 
@@ -177,10 +200,16 @@ def _standing(wanted: Wanted, state: State, ends: Ends) -> dict[Hashable, End]:
     }
 
 
+def _created(before: Moment | None, counted: Counted, wanted: Wanted) -> dict[End, int]:
+    """What came into TIME_WAIT between the two readings; nothing where there is one."""
+    if before is None:
+        return {}
+    return created_since(before.counted.tallies, counted.tallies, _rate_seconds(wanted))
+
+
 def _compared(evidence: Evidence, before: Moment, look: Look, wanted: Wanted) -> Evidence:
     """What the second look adds."""
     seconds = time.monotonic() - before.clock
-    settings = evidence.settings
     established = _standing(wanted, "ESTABLISHED", look.ends)
     undying = 0
     if before.time_wait:
@@ -189,7 +218,6 @@ def _compared(evidence: Evidence, before: Moment, look: Look, wanted: Wanted) ->
     return evidence._replace(
         sample=difference(before.counters, evidence.counters, round(seconds, 2)),
         lasting=Counter(established[key] for key in before.established.keys() & established.keys()),
-        created=created_since(before.look.ends, look.ends, _rate_seconds(wanted), settings),
         undying=undying,
         uptime_seconds=read_uptime() if platform() == "darwin" else None,
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from netinspect.diagnose.time_wait_record import Destination, Level
 from netinspect.ends import FREE_TO_CONNECT, End, Ends
@@ -45,14 +45,19 @@ class EndTally(Struct, gc=False):
     other: int = 0
     used_ports: int = 0
     is_timed: bool = True  # of all TIME_WAIT it is known how much is left
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: tuple[Waiting, ...] = ()
 
 
 def tally_ends(ends: Ends, settings: Settings) -> dict[End, EndTally]:
-    """The counts of each end, put together."""
+    """The counts of each end, put together; they are taken away from `ends`.
+
+    There may be as many ends as sockets: so they are not held twice, and what is alike is shared.
+    """
     tallies: dict[End, EndTally] = {}
+    shared: dict[Waiting, tuple[Waiting]] = {}
     length = math.ceil(settings.time_wait_seconds or 0)
-    for kind, count in ends.counts.items():
+    while ends.counts:
+        kind, count = ends.counts.popitem()
         tally = tallies.get(kind.end)
         if tally is None:
             tally = tallies[kind.end] = EndTally()
@@ -67,7 +72,8 @@ def tally_ends(ends: Ends, settings: Settings) -> dict[End, EndTally]:
                 tally.is_timed = False
                 continue
             age = max(0, length - 1 - kind.seconds_left)
-            tally.waiting.append(Waiting(age, count, kind.takes_port))
+            waiting = Waiting(age, count, kind.takes_port)
+            tally.waiting += shared.setdefault(waiting, (waiting,))
     return tallies
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -11,18 +12,27 @@ from netinspect.diagnose.destinations import (
     RATE_SECONDS,
     EndTally,
     Ports,
-    count_ports,
     created_within,
     history,
     judge,
-    tally_ends,
 )
 from netinspect.diagnose.time_wait_record import Destination, LikelyOwner, Sample
-from netinspect.ends import End, Ends
+from netinspect.ends import End
 from netinspect.model import Note
 from netinspect.settings import Settings
 
 RANK = {"critical": 0, "warning": 1, "ok": 2, None: 2}
+# What comes first decides first. They are sorted by one after the other: keys of several parts
+# would take as much memory as the destinations.
+ORDER: tuple[Callable[[Destination], Any], ...] = (
+    lambda d: RANK[d.severity],
+    attrgetter("side"),  # clients before servers: those take ports
+    lambda d: -d.time_wait,
+    attrgetter("local_address"),
+    lambda d: d.local_port or 0,
+    lambda d: d.remote_address or "",
+    lambda d: d.remote_port or 0,
+)
 
 
 class Picture(NamedTuple):
@@ -38,37 +48,33 @@ class Picture(NamedTuple):
     history: tuple[int | None, ...] | None
 
 
-def picture(ends: Ends, settings: Settings, rate_seconds: int = RATE_SECONDS) -> Picture:
+def picture(
+    tallies: dict[End, EndTally],
+    ports: Ports,
+    settings: Settings,
+    rate_seconds: int = RATE_SECONDS,
+) -> Picture:
     """The destinations that have sockets in TIME_WAIT or too few ports left, the worst first.
 
+    :param tallies: they are given up one by one: there may be as many as sockets.
     :param rate_seconds: of how many seconds rates are the mean.
     """
-    tallies = tally_ends(ends, settings)
-    ports = count_ports(ends)
-    judged = (judge(end, tally, ports, settings, rate_seconds) for end, tally in tallies.items())
-    shown = [d for d in judged if d.time_wait or d.severity in ("warning", "critical")]
     length = settings.time_wait_seconds
+    time_wait = sum(tally.time_wait for tally in tallies.values())
     waiting = [w for tally in tallies.values() for w in tally.waiting]
     is_timed = length is not None and all(tally.is_timed for tally in tallies.values())
+    pairs = (tallies.popitem() for _ in range(len(tallies)))
+    judged = (judge(end, tally, ports, settings, rate_seconds) for end, tally in pairs)
+    shown = [d for d in judged if d.time_wait or d.severity in ("warning", "critical")]
+    for key in reversed(ORDER):
+        shown.sort(key=key)
     rate = round(created_within(waiting, rate_seconds) / rate_seconds, 1)
     return Picture(
-        destinations=tuple(sorted(shown, key=_order)),
-        time_wait=sum(tally.time_wait for tally in tallies.values()),
+        destinations=tuple(shown),
+        time_wait=time_wait,
         ports=ports,
         created_per_second=rate if is_timed else None,
         history=history(waiting, length) if is_timed and length else None,
-    )
-
-
-def _order(destination: Destination) -> tuple[object, ...]:
-    return (
-        RANK[destination.severity],
-        destination.side,  # clients before servers: those take ports
-        -destination.time_wait,
-        destination.local_address,
-        destination.local_port or 0,
-        destination.remote_address or "",
-        destination.remote_port or 0,
     )
 
 
@@ -102,18 +108,19 @@ def difference(before: Mapping[str, int], after: Mapping[str, int], seconds: flo
     )
 
 
-def created_since(before: Ends, after: Ends, seconds: int, settings: Settings) -> dict[End, int]:
+def created_since(
+    before: Mapping[End, EndTally], after: Mapping[End, EndTally], seconds: int
+) -> dict[End, int]:
     """What came into TIME_WAIT in the last seconds; without timers what there is more than before.
 
     That is too little where some have gone meanwhile.
     """
-    earlier = tally_ends(before, settings)
     created = {}
-    for end, tally in tally_ends(after, settings).items():
+    for end, tally in after.items():
         if tally.is_timed:
             created[end] = created_within(tally.waiting, seconds)
         else:
-            created[end] = max(0, tally.time_wait - earlier.get(end, EndTally()).time_wait)
+            created[end] = max(0, tally.time_wait - before.get(end, EndTally()).time_wait)
     return created
 
 

@@ -150,7 +150,7 @@ def time_wait_rate(listing: Listing) -> Value:
     :raises SourceError: nothing tells how long TIME_WAIT still lasts.
     """
     settings, ends = _ends(listing)
-    rate = picture(ends, settings).created_per_second
+    rate = picture(tally_ends(ends, settings), count_ports(ends), settings).created_per_second
     if rate is None:
         raise SourceError("nothing tells here how long sockets are in TIME_WAIT already")
     return Value(round(rate, 2), f"{rate:g} sockets a second into TIME_WAIT", doubts(listing))

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from netinspect.api import Listing
+from netinspect.diagnose.destinations import count_ports, tally_ends
 from netinspect.diagnose.scene import Key, Moment, Scene, is_telling, key_of
 from netinspect.diagnose.time_wait import difference, picture
 from netinspect.diagnose.time_wait_evidence import Evidence
@@ -166,7 +167,8 @@ def _ports(
     listened = {c.local_port for c in glance.leading if c.state == "LISTEN" and c.local_port}
     ends = Ends(LocalPorts(settings, listened))
     ends.add(glance.leading)
-    seen = picture(ends, settings)._replace(time_wait=glance.time_wait)
+    seen = picture(tally_ends(ends, settings), count_ports(ends), settings)
+    seen = seen._replace(time_wait=glance.time_wait)
     sample = None if before is None else difference(before, counters, seconds or 0)
     return Evidence(seen, settings, counters, sample)
 

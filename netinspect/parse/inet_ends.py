@@ -23,7 +23,7 @@ from netinspect.ends import (
     is_server,
     plain,
 )
-from netinspect.parse.address import needs_zone
+from netinspect.parse.address import MOST_REMEMBERED, needs_zone
 from netinspect.parse.inet_diag import columns
 from netinspect.parse.inet_numbers import PEERLESS, STATE_NUMBERS, TCP_STATES
 from netinspect.parse.inet_records import HOST_PORT, IPV4_TEXT, IPV6_TEXT
@@ -152,6 +152,8 @@ class RawEnds:
             family, state = head.to_bytes(2, sys.byteorder)
             end = found.get((family, packed))
             if end is None:
+                if len(found) >= MOST_REMEMBERED:
+                    found.clear()
                 end = found[family, packed] = self._client(family, packed)
             counts[_kind(end, state, seconds, takes_port=takes_port)] += count
 

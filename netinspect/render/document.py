@@ -30,16 +30,18 @@ def render_document(
 
         cells = [[_cell(getattr(row, key)) for key in keys] for row in rows]
         return csv_lines(keys, [cells], delimiter=DELIMITERS[output], is_escaped=is_terminal)
-    text = _json(document, rows, output)
-    return iter([escape_json(text.decode()).encode() if is_terminal else text])
+    parts = _json(document, rows, output)
+    if is_terminal:
+        return (escape_json(part.decode()).encode() for part in parts)
+    return iter(parts)
 
 
-def _json(document: Envelope, rows: Sequence[msgspec.Struct], output: str) -> bytes:
+def _json(document: Envelope, rows: Sequence[msgspec.Struct], output: str) -> list[bytes]:
     if output == "json":
-        return msgspec.json.encode(document) + b"\n"
+        return [msgspec.json.encode(document), b"\n"]  # in two, because the first may be large
     from netinspect.render.machine import json_lines
 
-    return json_lines(rows)
+    return [json_lines(rows)]
 
 
 def _cell(value: Any) -> Any:
