@@ -348,6 +348,29 @@ def test_connections_that_are_not_used_again() -> None:
     assert causes(beside) == {"connection_per_request": ("info", "low")}
 
 
+def test_ports_that_are_short_for_another_reason() -> None:
+    """Connections that stay open are no sign of a connection a request, nor of a small pool."""
+    stay = (REMOTE, "ESTABLISHED", None, 70)
+    assert causes(seen(stay)) == {"port_exhaustion": ("warning", "high")}
+    full = {"port_exhaustion": ("critical", "high")}
+    assert causes(seen(stay, old(20))) == full
+    assert causes(seen(stay, old(20)), SAMPLE, {}, {REMOTE: 70}) == full
+    shown = seen((REMOTE, "TIME_WAIT", None, 2), settings=MACOS, ports=set(range(49152, 65000)))
+    codes = [found.code for found in findings(Evidence(shown, MACOS, {}))]
+    assert codes == ["port_exhaustion"]
+
+
+def test_ports_that_are_short_since_before() -> None:
+    shown = seen(old(70), (REMOTE, "ESTABLISHED", None, 20))
+    assert causes(shown)["connection_per_request"] == ("info", "low")
+    found = findings(Evidence(shown, LINUX, {}))[1]
+    assert found.evidence[0] == "70 in TIME_WAIT"
+    later = Evidence(shown, LINUX, {}, replace(SAMPLE, opened=0), lasting={REMOTE: 20})
+    cause = findings(later)[1]
+    assert (cause.code, cause.confidence) == ("connection_per_request", "medium")
+    assert cause.evidence[0] == "70 in TIME_WAIT, of which none came in 2 s"
+
+
 def test_without_timers_it_is_the_number_that_counts() -> None:
     assert causes(seen((REMOTE, "TIME_WAIT", None, 29))) == {}
     assert causes(seen((REMOTE, "TIME_WAIT", None, 30))) == {

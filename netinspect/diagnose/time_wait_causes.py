@@ -98,7 +98,7 @@ def _causes(evidence: Evidence) -> Iterator[Finding]:
 
 def _is_busy(destination: Destination, evidence: Evidence) -> bool:
     """Whether enough comes into TIME_WAIT to speak of it."""
-    if destination.severity in ("warning", "critical"):
+    if _fills_ports(destination, evidence):
         return True
     if evidence.sample:
         created = evidence.created.get(end_of(destination), 0)
@@ -109,19 +109,31 @@ def _is_busy(destination: Destination, evidence: Evidence) -> bool:
     return rate >= LEAST_PER_SECOND
 
 
+def _fills_ports(destination: Destination, evidence: Evidence) -> bool:
+    """Whether it is TIME_WAIT by which ports are short, though none may come any more."""
+    if destination.side != "client" or evidence.settings.is_port_taken_everywhere:
+        return False  # where there is one supply, its level is that of all destinations together
+    is_short = destination.severity in ("warning", "critical")
+    return is_short and 2 * destination.time_wait > (destination.used_ports or 0)
+
+
 def _rate(destination: Destination, evidence: Evidence) -> str:
     if evidence.sample:
         created = evidence.created.get(end_of(destination), 0)
-        return f"{created} came into TIME_WAIT in {evidence.sample.seconds:g} s"
-    if destination.created_per_second is None:
+        seconds = f"{evidence.sample.seconds:g} s"
+        if not created:
+            return f"{destination.time_wait} in TIME_WAIT, of which none came in {seconds}"
+        return f"{created} came into TIME_WAIT in {seconds}"
+    if not destination.created_per_second:
         return f"{destination.time_wait} in TIME_WAIT"
     return f"{destination.created_per_second:g} a second come into TIME_WAIT"
 
 
 def _cause_of_client(destination: Destination, evidence: Evidence) -> Finding:
     lasting = evidence.lasting.get(end_of(destination), 0)
+    created = evidence.created.get(end_of(destination), 0)
     rate, name = _rate(destination, evidence), name_of(destination)
-    if lasting:
+    if lasting and created:
         stay = "1 connection stays" if lasting == 1 else f"{lasting} connections stay"
         return Finding(
             code="pool_too_small",
