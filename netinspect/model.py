@@ -7,7 +7,6 @@ these classes, so that record, output and schema cannot drift apart.
 
 from __future__ import annotations
 
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import Annotated, Literal, NamedTuple, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -255,13 +254,3 @@ def decode_name(raw: bytes) -> str:
         return raw.decode("ascii")
     doubled = raw.replace(b"\\", b"\\\\").replace(b"\0", b"\\x00")
     return doubled.decode("utf-8", "backslashreplace")
-
-
-def address_order(address: str) -> tuple[int, bytes, str]:
-    """What to sort addresses by: IPv4 before IPv6, both by number, before the paths of sockets."""
-    host = address.partition("%")[0]
-    version, family = (6, AF_INET6) if ":" in host else (4, AF_INET)
-    try:
-        return version, inet_pton(family, host), address
-    except (OSError, ValueError):
-        return 9, b"", address

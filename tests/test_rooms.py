@@ -16,10 +16,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOT = "netinspect"
 
 # Which rooms a room may import, besides itself.
-LEAVES = {"ends", "errors", "extended", "limits", "model", "query", "settings"}
+LEAVES = {"addresses", "ends", "errors", "extended", "limits", "model", "query", "settings"}
 BELOW_API = LEAVES | {"filters", "grouping", "owners", "parse", "processes", "sources"}
 BELOW_MONITOR = BELOW_API | {"api", "diagnose", "render", "teach"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "addresses": set(),
     "errors": set(),
     "extended": set(),
     "model": {"extended"},
@@ -204,3 +205,23 @@ def test_help_and_errors_of_usage_load_little(args: list[str], status: int) -> N
 def test_the_check_of_what_is_loaded_works() -> None:
     done = run(RUN, "schema")
     assert done.stderr == "msgspec\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["flags"],
+        ["explain", "--on", "all", "--", "netstat", "-tulpn"],
+        ["translate", "--to", "linux", "--", "netstat", "-anp", "tcp"],
+        ["states", "time-wait"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_teaching_loads_nothing_that_reads_sockets(words: list[str]) -> None:
+    spared = ("socket", "netinspect.query", "netinspect.api", "netinspect.render.columns")
+    loaded = f"print(*sorted(set({spared!r}) & set(sys.modules)), file=sys.stderr)"
+    done = run(
+        f"import sys; from netinspect.cli.app import run; run(sys.argv[1:]); {loaded}", *words
+    )
+    assert done.stdout
+    assert done.stderr == "\n"

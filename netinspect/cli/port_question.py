@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from netinspect.addresses import address_order
 from netinspect.api import Listing
 from netinspect.diagnose.bind import (
     ANY_IPV4,
@@ -23,7 +24,7 @@ from netinspect.diagnose.port import Question, Tried, answer, differences
 from netinspect.diagnose.port_record import Neighbour, PortAnswer, Ports
 from netinspect.errors import SourceError
 from netinspect.filters.selection import select
-from netinspect.model import Connection, Family, Note, Protocol, State, Table, address_order
+from netinspect.model import Connection, Family, Note, Protocol, State, Table
 from netinspect.owners import find_owners
 from netinspect.query import PortRange, Query, any_of
 from netinspect.sources.binding import (

@@ -79,18 +79,28 @@ def text_width() -> int:
 def envelope(sources: Iterable[str]) -> dict[str, Any]:
     """The fields that every document begins with. Its `sources` are those of the facts in it."""
     import os
-    import socket
     from datetime import datetime, timezone
 
     from netinspect.model import decode_name
     from netinspect.sources.platforms import platform
 
     return {
-        "host": decode_name(os.fsencode(socket.gethostname())),
+        "host": decode_name(os.fsencode(_host())),
         "platform": platform(),
         "sources": tuple(dict.fromkeys(sources)),
         "taken_at": datetime.now(timezone.utc).isoformat().replace("+00:00", "Z"),
     }
+
+
+def _host() -> str:
+    """The name of this machine; from uname(2) where there is one, as socket takes 3 ms to load."""
+    import os
+
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()
 
 
 def write_lines(lines: Iterable[str]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from netinspect.addresses import address_order
 from netinspect.grouping.keys import Grouping, SortKey
 from netinspect.grouping.record import MEASURES, Group, LeftOut
-from netinspect.model import address_order
 
 # Without other wishes: the largest first, groups of one size by the values of their keys.
 LARGEST_FIRST = SortKey("count", is_descending=True)

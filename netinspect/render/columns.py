@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from netinspect.addresses import address_order
 from netinspect.errors import UsageError, unknown_word
 from netinspect.extended import Bbr, Dctcp, Memory, Options, TcpInfo, Vegas
-from netinspect.model import Connection, Owner, Timer, address_order
+from netinspect.model import Connection, Owner, Timer
 from netinspect.render.escape import ELLIPSIS, escape_cell
 
 Cells = Callable[[Iterable[Connection]], list[str]]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from netinspect.model import Connection
-from netinspect.render.columns import Column, find_column, sort_key
+if TYPE_CHECKING:
+    from netinspect.model import Connection
+    from netinspect.render.columns import Column
 
 
 class SortKey(NamedTuple):
@@ -21,6 +22,8 @@ def parse_sort(words: Iterable[str]) -> list[SortKey]:
 
     :raises UsageError: there is no such column.
     """
+    from netinspect.render.columns import find_column
+
     return [
         SortKey(find_column(word.removeprefix("-")), is_descending=word.startswith("-"))
         for word in words
@@ -37,6 +40,8 @@ def arrange(
 
 def _sorted(batches: Iterable[list[Connection]], keys: list[SortKey]) -> list[Connection]:
     """Sorting by the last key first: Python's sort keeps the order of equals."""
+    from netinspect.render.columns import sort_key
+
     connections = [c for batch in batches for c in batch]
     for column, is_descending in reversed(keys):
         order = sort_key(column)

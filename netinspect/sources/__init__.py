@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import attrgetter
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection, Note, State, Table
-from netinspect.query import Query
 from netinspect.sources.platforms import platform, preferred_sources
+
+if TYPE_CHECKING:
+    from netinspect.query import Query
 
 KIND = attrgetter("protocol", "family", "state")
 

@@ -4,8 +4,7 @@ A table is checked against its structs as it is read; a test reads them all. Eve
 source: a file of the tool's own source code, its manual, or "run live".
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`: msgspec would compile each one, which takes 2 ms.
 import os
 from functools import cache
 from typing import Any, Literal, TypeVar

@@ -21,7 +21,7 @@ AS_PROTOCOLS = {"unix": "unix", "local": "unix", "link": "packet"}
 # Who is asked first when a command names several
 PRECEDENCE = ("help", "version", "statistics", "mbufs", "interfaces", "routing")
 # An argument of lsof -i: [46][protocol][@host][:port]
-INTERNET = re.compile(r"(?i)([46]?)(tcp|udp|udplite)?(?:@(\[[^]]*\]|[^:]*))?(?::(.+))?")
+INTERNET = r"(?i)([46]?)(tcp|udp|udplite)?(?:@(\[[^]]*\]|[^:]*))?(?::(.+))?"
 ALWAYS = {
     "lsof": ("process",),
     "freebsd_sockstat": ("numeric", "process"),
@@ -84,7 +84,7 @@ class _Gathered:
 
     def take_internet(self, text: str) -> None:
         """The argument of lsof -i."""
-        match = INTERNET.fullmatch(text)
+        match = re.fullmatch(INTERNET, text)
         self.asks.add("internet")
         if not match:
             return

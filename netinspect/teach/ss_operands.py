@@ -17,11 +17,12 @@ from netinspect.teach.knowledge import ss_filter
 
 CLAUSES = ("state", "exclude", "excl")
 SYNTAX_ERROR = 'ss: bison bellows (while parsing filter): "syntax error!" Sorry.'
-# `( sport = :22 or dport = :22 )`, and either of them alone
-BOTH_PORTS = re.compile(r"\(? ?sport (?:= )?:?(\S+) or dport (?:= )?:?\1 ?\)?")
-ONE_PORT = re.compile(r"(?:sport|dport) (?:(?:=|==|eq) )?:?(\S+)")
-ONE_HOST = re.compile(r"(?:src|dst) (?:= ?)?(\S+)")
-BOTH_HOSTS = re.compile(r"\( src (\S+) or dst \1 \)")
+# `( sport = :22 or dport = :22 )`, and either of them alone. Compiled where an expression is
+# given, which is seldom.
+BOTH_PORTS = r"\(? ?sport (?:= )?:?(\S+) or dport (?:= )?:?\1 ?\)?"
+ONE_PORT = r"(?:sport|dport) (?:(?:=|==|eq) )?:?(\S+)"
+ONE_HOST = r"(?:src|dst) (?:= ?)?(\S+)"
+BOTH_HOSTS = r"\( src (\S+) or dst \1 \)"
 
 
 class SsFilter(NamedTuple):
@@ -108,10 +109,10 @@ def read(operands: Sequence[Operand]) -> SsFilter:
     text = " ".join(words)
     named = () if is_exclusion else _names(states)
     for pattern in (BOTH_PORTS, ONE_PORT):
-        if (match := pattern.fullmatch(text)) and not clause:
+        if (match := re.fullmatch(pattern, text)) and not clause:
             return SsFilter(named, port=match[1])
     for pattern in (BOTH_HOSTS, ONE_HOST):
-        if (match := pattern.fullmatch(text)) and not clause:
+        if (match := re.fullmatch(pattern, text)) and not clause:
             return SsFilter(named, address=match[1])
     return SsFilter(named, expression=" ".join(part for part in (clause, text) if part) or None)
 

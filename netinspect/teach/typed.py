@@ -9,7 +9,6 @@ from typing import NamedTuple
 from netinspect.filters.selection import Selection
 from netinspect.model import Protocol, State
 from netinspect.query import Network, PortRange, states_of
-from netinspect.render.dialects import bsd, ss, windows
 from netinspect.render.dialects.gnu import UNIX_STATES
 
 GNU_LETTERS: dict[Protocol, str] = {"tcp": "t", "udp": "u", "udplite": "U", "raw": "w", "unix": "x"}
@@ -101,6 +100,8 @@ def linux_ss(selection: Selection, words: Sequence[str]) -> Typed:
 
 def macos(selection: Selection) -> Typed:
     """For netstat of macOS: a protocol at a time."""
+    from netinspect.render.dialects.bsd import STATES
+
     protocols = _protocols(selection)
     argv: tuple[str, ...] = ("netstat", "-an")
     starts: list[str] = []
@@ -115,12 +116,14 @@ def macos(selection: Selection) -> Typed:
         argv = (*argv, "-f", {"4": "inet", "6": "inet6"}[versions])
     states = selection.states or (frozenset({"LISTEN"}) if _is_server(selection) else None)
     if states and protocols == ["unix"]:
-        return _with_note(_searched(argv, selection, None, bsd.STATES, BSD_GREP), NO_STATE)
-    return _searched(argv, selection, states, bsd.STATES, BSD_GREP, starts)
+        return _with_note(_searched(argv, selection, None, STATES, BSD_GREP), NO_STATE)
+    return _searched(argv, selection, states, STATES, BSD_GREP, starts)
 
 
 def windows_netstat(selection: Selection) -> Typed:
     """For netstat of Windows."""
+    from netinspect.render.dialects.windows import STATES
+
     protocols = [p for p in _protocols(selection) if p in ("tcp", "udp")]
     versions = _versions(selection)
     argv: tuple[str, ...] = ("netstat", "-an")
@@ -130,7 +133,7 @@ def windows_netstat(selection: Selection) -> Typed:
     elif len(protocols) == 1:
         starts = [protocols[0].upper()]
     states = selection.states or (frozenset({"LISTEN"}) if _is_server(selection) else None)
-    found = _searched(argv, selection, states, windows.STATES, FINDSTR, starts)
+    found = _searched(argv, selection, states, STATES, FINDSTR, starts)
     return found if protocols else _with_note(found, UNKNOWN_KIND)
 
 
@@ -199,9 +202,11 @@ def _owner_notes(selection: Selection) -> Iterable[str]:
 
 def _ss_states(selection: Selection) -> list[str]:
     """In the words of its filter."""
+    from netinspect.render.dialects.ss import STATES
+
     words: dict[State, str] = {"UNCONN": "closed", "CLOSE": "closed", "LISTEN": "listening"}
     known = (selection.states or frozenset()) - {"BOUND", "UNKNOWN"}
-    spelt = (words.get(s) or ss.STATES.get(s, s).lower().replace("_", "-") for s in known)
+    spelt = (words.get(s) or STATES.get(s, s).lower().replace("_", "-") for s in known)
     return sorted({"established" if word == "estab" else word for word in spelt})
 
 

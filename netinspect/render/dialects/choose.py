@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netinspect.model import Protocol
-from netinspect.render.dialects.bsd import Bsd
 from netinspect.render.dialects.dialect import Dialect, names_for
-from netinspect.render.dialects.gnu import Gnu
-from netinspect.render.dialects.ss import Ss
-from netinspect.render.dialects.ss_details import Details
-from netinspect.render.dialects.windows import Windows
+
+if TYPE_CHECKING:
+    from netinspect.render.dialects.gnu import Gnu
+    from netinspect.render.dialects.ss import Ss
 
 
 class Wanted(NamedTuple):
@@ -38,14 +37,20 @@ def choose(name: str, wanted: Wanted) -> Dialect:
     """
     names = names_for(is_terminal=wanted.width is not None)
     if name == "bsd":
+        from netinspect.render.dialects.bsd import Bsd
+
         is_wide = wanted.is_extended
         return Bsd(names, is_wide=is_wide, is_verbose=is_wide and wanted.has_owners)
     if name == "windows":
+        from netinspect.render.dialects.windows import Windows
+
         return Windows(names, has_bound=True, has_pids=wanted.has_owners)
     return _ss(wanted) if name == "ss" else _gnu(wanted)
 
 
 def _gnu(wanted: Wanted) -> Gnu:
+    from netinspect.render.dialects.gnu import Gnu
+
     return Gnu(
         names_for(is_terminal=wanted.width is not None),
         has_inet=any(protocol != "unix" for protocol in wanted.protocols),
@@ -58,6 +63,9 @@ def _gnu(wanted: Wanted) -> Gnu:
 
 
 def _ss(wanted: Wanted) -> Ss:
+    from netinspect.render.dialects.ss import Ss
+    from netinspect.render.dialects.ss_details import Details
+
     more = wanted.is_extended
     return Ss(
         names_for(is_terminal=wanted.width is not None),
