@@ -150,6 +150,15 @@ def test_a_listener(scene: Scene, where: BindAddress, endpoint: str, free: set[s
     )
 
 
+def test_a_mapped_address(scene: Scene) -> None:
+    where = "::ffff:127.0.0.1"
+    assert answer(where).answer == f"port 8080 is free on {where}: bind() works"
+    scene.listen(ONE)
+    found = answer(where)
+    hold_against_the_kernel(found)
+    assert (found.free, found.cause) == (False, "listener")
+
+
 def test_another_address(scene: Scene) -> None:
     scene.listen(ONE)
     found = answer("127.0.0.2", "::1")
@@ -335,6 +344,10 @@ def test_an_address_of_another_machine() -> None:
         )
         assert found.places[0].plain.error == "EADDRNOTAVAIL"
         assert found.places[0].plain.predicted is False
+    found = answer("127.0.0.1", "192.0.2.1")
+    assert found.answer == (
+        "port 8080 cannot be bound on 192.0.2.1: that is no address of this machine"
+    )
     found = answer("fe80::1%nothing")
     assert (
         found.answer == "port 8080 cannot be bound on fe80::1%nothing: there is no such interface"

@@ -41,6 +41,10 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /pro
                 "names are not looked up"
             ),
         ),
+        (
+            "80 --proto tcp4,udp4 --addr 127.0.0.1,::1",
+            "--addr ::1 is an IPv6 address, and --proto asks for IPv4 alone",
+        ),
         ("80 --strict", "--strict is about captured output: name it with --from FILE"),
         (
             "80 -o json --json -o ndjson",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,10 +97,13 @@ def _wanted(words: tuple[str, ...], options: dict[str, Any]) -> Wanted:
     from netinspect.filters.addresses import parse_address
     from netinspect.filters.words import split_words
 
+    tables = _tables(split_words(options["protocols"]))
+    addresses = tuple(map(parse_address, split_words(options["addresses"])))
+    _check_families(tables, addresses)
     return Wanted(
         ranges=_ranges(split_words(words)),
-        tables=_tables(split_words(options["protocols"])),
-        addresses=tuple(map(parse_address, split_words(options["addresses"]))),
+        tables=tables,
+        addresses=addresses,
         is_probing=not options["no_probe"],
         source=options["source"],
         captures=captures_of(options),
@@ -123,6 +127,18 @@ def _ranges(words: list[str]) -> tuple[tuple[int, int], ...]:
             "the sockets of as many as there are"
         )
     return tuple(ranges)
+
+
+def _check_families(tables: Iterable[Table], addresses: Iterable[str]) -> None:
+    """:raises UsageError: an address is of a family that --proto leaves out."""
+    families = {table.family for table in tables}
+    for address in addresses:
+        family = "ipv6" if ":" in address else "ipv4"
+        if family not in families:
+            found, asked = family[-1], next(iter(families))[-1]
+            raise UsageError(
+                f"--addr {address} is an IPv{found} address, and --proto asks for IPv{asked} alone"
+            )
 
 
 def _tables(words: list[str]) -> tuple[Table, ...]:

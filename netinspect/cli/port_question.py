@@ -191,8 +191,9 @@ def _try(question: Question, places: Iterable[BindAddress]) -> Tried:
         for where in places:
             if name and (question.protocol == "udp" or tried[where, "plain"].works):
                 continue
-            v6only = where.family == "ipv6" and not where.dual_stack
-            error = try_bind(where.address, question.port, question.protocol, name, v6only=v6only)
+            error = try_bind(
+                where.address, question.port, question.protocol, name, v6only=where.is_v6only
+            )
             tried[where, option] = Outcome(works=error is None, error=error)
     return tried
 

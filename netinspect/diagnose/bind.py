@@ -42,6 +42,11 @@ class BindAddress(NamedTuple):
         """Of the socket."""
         return "ipv6" if ":" in self.address else "ipv4"
 
+    @property
+    def is_v6only(self) -> bool:
+        """Whether IPV6_V6ONLY is set: with it bind() refuses v4-mapped addresses (EINVAL)."""
+        return self.address == ANY_IPV6 and not self.dual_stack
+
 
 EVERYWHERE = (
     # The dual-stack one comes first: see `sources.binding`.

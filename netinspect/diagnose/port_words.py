@@ -41,7 +41,7 @@ class Told(NamedTuple):
 
 def sentence(told: Told, *, is_free: bool | None) -> str:
     """The answer in one line: who has the port, or that it is free."""
-    where = _where(told.asked)
+    where = _where(told.asked, is_free=is_free)
     name = f"{'' if told.protocol == 'tcp' else 'udp '}port {told.port}"
     if told.cause is None:
         is_tried = all(place.plain.tried for place in told.asked)
@@ -57,12 +57,12 @@ def sentence(told: Told, *, is_free: bool | None) -> str:
     return f"{name} {verb}{where}: {_who(told)}{hint}"
 
 
-def _where(asked: Sequence[Place]) -> str:
-    """Nothing where all addresses are meant."""
-    addresses = list(dict.fromkeys(place.address for place in asked))
-    if ANY_IPV4 in addresses and ANY_IPV6 in addresses:
+def _where(asked: Sequence[Place], *, is_free: bool | None) -> str:
+    """The addresses that the answer is about; nothing where all are meant."""
+    if {ANY_IPV4, ANY_IPV6} <= {place.address for place in asked}:
         return ""
-    return f" on {', '.join(addresses)}"
+    meant = [place.address for place in asked if is_free or not place.plain.works]
+    return f" on {', '.join(dict.fromkeys(meant))}"
 
 
 def _binder_text(binder: Binder) -> str:
