@@ -136,6 +136,10 @@ def test_a_hostile_name_stays_in_the_text(capture: Path) -> None:
         ("-w 5 -s tim-wait", "unknown state 'tim-wait'; did you mean time-wait?"),
         ("-w 5 sport =", "expected a port after 'sport'"),
         ("-w 5 --nonsense", "unknown option '--nonsense' (see netinspect check --help)"),
+        (
+            "--finding syn_flood -s listen",
+            "--finding: a rule knows which states it looks at: leave them out",
+        ),
         ("-w 5 --metric queue --per pid", "--per is for --metric count, not queue"),
         ("-w 5 --from /nonexistent", "/nonexistent: No such file or directory"),
         ("-w 5 --source nowhere", "unknown source 'nowhere'"),

@@ -165,6 +165,13 @@ def test_a_capture_cannot_be_looked_at_later(capture: str) -> None:
     )
 
 
+def test_rows_that_could_not_be_read_may_be_the_faulty_ones(tmp_path: Path) -> None:
+    path = tmp_path / "ss.txt"
+    path.write_text(ROWS.splitlines()[0] + "\nESTAB 0 0 nonsense\n")
+    done = diagnose(str(path), "--only", "close_wait_leak")
+    assert done.out == "Nothing is wrong in what could be read: 1 rule checked.\n"
+
+
 def test_on_another_system() -> None:
     """What a Mac does not tell is not said to be well."""
     root = ROOT / "tests/roots/macos-26"

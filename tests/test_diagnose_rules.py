@@ -53,6 +53,7 @@ def scene(
         counters=others.get("counters", {}),
         grown=None if seconds is None else dict(grown or {}),
         limits=others.get("limits", SystemLimits()),
+        crowd=(),
         ports=others.get("ports"),
         seconds=seconds,
     )

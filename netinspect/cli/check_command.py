@@ -158,6 +158,8 @@ def _check_finding(words: tuple[str, ...], options: dict[str, Any]) -> int:
     for name in ("warning", "critical", "per"):
         if options[name]:
             raise UsageError("--finding has thresholds of its own: see --set")
+    if options["states"] or options["listening"]:
+        raise UsageError("--finding: a rule knows which states it looks at: leave them out")
     rule = find_rule(options["finding"], RULES)
     changed = parse_settings(options["settings"], {rule.code: rule})
     seconds = options["sample_seconds"] or DEFAULT_SAMPLE_S

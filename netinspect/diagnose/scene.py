@@ -107,7 +107,8 @@ class Scene(NamedTuple):
 
     `counters` are the kernel's at the last moment, `grown` what they grew by: by name, without
     those that this system does not count. `ports` is what there is to tell of connections by where
-    they lead. `is_by_process`: only what a process holds was let through.
+    they lead, `crowd` are some of those to ends that many lead to. `is_by_process`: only what a
+    process holds was let through.
     """
 
     first: Moment
@@ -116,6 +117,7 @@ class Scene(NamedTuple):
     counters: Mapping[str, int]
     grown: Mapping[str, int] | None
     limits: SystemLimits
+    crowd: tuple[Connection, ...]
     ports: Evidence | None
     seconds: float | None
     sources: tuple[str, ...] = LINUX_SOURCES

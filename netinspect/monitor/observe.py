@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from netinspect.api import Listing
 from netinspect.diagnose.destinations import count_ports, tally_ends
 from netinspect.diagnose.scene import Key, Moment, Scene, is_telling, key_of
+from netinspect.diagnose.sentences import MOST_SHOWN
 from netinspect.diagnose.time_wait import difference, picture
 from netinspect.diagnose.time_wait_evidence import Evidence
 from netinspect.ends import Ends, LocalPorts
@@ -133,9 +134,11 @@ def _observation(
     if limits.file_uses is not None:
         uses = (use for use in limits.file_uses if selection.selects_process(use.pid, use.process))
         limits = limits._replace(file_uses=tuple(uses))
-    telling, notes = last.telling, listing.notes
+    telling, crowd, notes = last.telling, _some_of_each(last.leading), listing.notes
     if here is not None:
-        telling, hidden = _with_owners(_with_ages(telling, listing))
+        aged = _with_ages(telling, listing)
+        owned, hidden = _with_owners([*aged, *crowd])
+        telling, crowd = owned[: len(aged)], owned[len(aged) :]
         notes = (*notes, *hidden)
     scene = Scene(
         first=Moment(first.telling),
@@ -144,12 +147,23 @@ def _observation(
         counters=counters,
         grown=None if before is None else _grown(before, counters),
         limits=limits,
+        crowd=tuple(crowd),
         ports=_ports(last, settings, counters, before, seconds) if here else None,
         seconds=seconds,
         sources=listing.envelope.sources,
         is_by_process=selection.owner_test() is not None,
     )
     return Observation(scene, listing, notes)
+
+
+def _some_of_each(connections: Iterable[Connection]) -> list[Connection]:
+    """A few of those that lead to the same end, first those that a process can have."""
+    shown: dict[tuple[object, ...], list[Connection]] = {}
+    for c in sorted((c for c in connections if c.remote_address), key=lambda c: c.inode is None):
+        some = shown.setdefault(END(c), [])
+        if len(some) < MOST_SHOWN:
+            some.append(c)
+    return [c for some in shown.values() for c in some]
 
 
 def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -18,6 +18,8 @@ MOST_SOCKETS = 3
 MOST_ALIKE = 3  # findings of one rule
 KEYS = Finding.__struct_fields__
 GAP = "  "
+# Notes that say: there are sockets that could not be looked at.
+PARTIAL = frozenset(("rows_skipped", "protocol_unsupported"))
 
 
 def render_diagnosis(
@@ -101,7 +103,9 @@ def _verdict(document: Diagnosis) -> str:
     bad = [
         f"{counts[severity]} {severity}" for severity in ("critical", "warning") if counts[severity]
     ]
-    found = ", ".join(bad) or "Nothing is wrong"
+    is_partial = any(note.code in PARTIAL for note in document.notes)
+    well = "Nothing is wrong in what could be read" if is_partial else "Nothing is wrong"
+    found = ", ".join(bad) or well
     sample = f" over {document.sample_seconds:g} s" if document.sample_seconds else ""
     return f"{found}: {counted(document.checked, 'rule')} checked{sample}."
 

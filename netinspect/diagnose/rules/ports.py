@@ -11,19 +11,37 @@ from netinspect.diagnose.finding import Finding
 from netinspect.diagnose.port_exhaustion import full_destinations
 from netinspect.diagnose.rule import Fault, Limits, Rule, Threshold
 from netinspect.diagnose.scene import Scene
+from netinspect.diagnose.sentences import shown
 from netinspect.diagnose.time_wait_causes import full_table
 from netinspect.diagnose.time_wait_evidence import Evidence
 from netinspect.diagnose.time_wait_record import Destination, Level
+from netinspect.ends import plain
 from netinspect.errors import NotCheckedError
+from netinspect.model import Connection
 
 
 def exhaustion(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Most of the ports that connect() could take for a destination are in use."""
     evidence = _evidence(scene)
     seen = evidence.picture
-    judged = tuple(replace(d, severity=_level(d, limits)) for d in seen.destinations)
-    picture = seen._replace(destinations=judged)
-    yield from map(_fault, full_destinations(evidence._replace(picture=picture)))
+    judged = [replace(d, severity=_level(d, limits)) for d in seen.destinations]
+    # one supply of ports for all destinations is one fault
+    is_one = scene.settings.is_port_taken_everywhere
+    for some in [judged] if is_one else [[destination] for destination in judged]:
+        picture = seen._replace(destinations=tuple(some))
+        for found in full_destinations(evidence._replace(picture=picture)):
+            yield _fault(found)._replace(sockets=shown(_to(scene, some[0])))
+
+
+def _to(scene: Scene, destination: Destination) -> Iterator[Connection]:
+    """Connections that lead there, as far as some were kept."""
+    for c in scene.crowd:
+        is_there = (plain(c.remote_address or ""), c.remote_port) == (
+            destination.remote_address,
+            destination.remote_port,
+        )
+        if is_there and plain(c.local_address or "") == destination.local_address:
+            yield c
 
 
 def _level(destination: Destination, limits: Limits) -> Level:
