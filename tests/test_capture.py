@@ -308,3 +308,12 @@ def test_rows_of_proc_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         (5, "what", "a row of /proc/net/unix"),
         (6, "0000000000000001: 0 0", "a row of /proc/net/unix"),
     ]
+
+
+def test_a_row_of_proc_unix_behind_one_without_a_path_is_no_part_of_it(tmp_path: Path) -> None:
+    row = "0000000000000001: 00000002 00000000 00000000 0001 01 71"
+    unix = f"Num       RefCount Protocol Flags    Type St Inode Path\n{row}\nwhat\n{row} /a\nb\n"
+    capture = Capture(written(tmp_path, unix))
+    paths = [record.local_address for batch in capture.batches() for record in batch]
+    assert paths == [None, "/a\nb"]
+    assert [(f.line, f.text) for f in capture.faults.kept] == [(3, "what")]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from netinspect.model import Connection, Owner, State
 from netinspect.parse import lsof, lsof_fields
 from netinspect.parse.captured import Fault, Faults
-from netinspect.parse.lsof_files import NAME_EXPECTED, unescape
+from netinspect.parse.lsof_files import ALL_FIELDS, NAME_EXPECTED, unescape
 from tests.macos_roots import lsof_fields as fields_of_macos
 
 CAPTURE = Path(__file__).parent / "fixtures/macos/lsof-FpctPn-10.10.out"
@@ -234,6 +234,11 @@ def test_escapes(text: str, expected: str) -> None:
         ("x 1 IPv4 7 0t0 ", 0,
          "a row of lsof: COMMAND PID USER FD TYPE DEVICE SIZE/OFF NODE NAME"),
         ("nonsense", 0, "a row of lsof: COMMAND PID USER FD TYPE DEVICE SIZE/OFF NODE NAME"),
+        ("x 1 root 3u IPv4", 0,
+         "a row of lsof: COMMAND PID USER FD TYPE DEVICE SIZE/OFF NODE NAME"),
+        ("x 1 root 3u", 0, "a row of lsof: COMMAND PID USER FD TYPE DEVICE SIZE/OFF NODE NAME"),
+        ("x 1 root 3u 7 0t0 TCP 127.0.0.1:80 (LISTEN)", 0,
+         "a row of lsof: COMMAND PID USER FD TYPE DEVICE SIZE/OFF NODE NAME"),
     ],
 )  # fmt: skip
 def test_rows_that_cannot_be_read(line: str, column: int, expected: str) -> None:
@@ -249,6 +254,41 @@ def test_fields_that_cannot_be_read() -> None:
         Fault(4, "n*:80", 0, "the protocol as well: capture with lsof -F pcuLftdPnT"),
         Fault(8, "n*:x y", 3, "a port such as 443"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        (("p1", "n*:80"), Fault(2, "n*:80", 1, f"the type and the protocol as well: {ALL_FIELDS}")),
+        (
+            ("p1", "cx", "f3", "PTCP", "n[::1]:80->[::1]:9"),
+            Fault(5, "n[::1]:80->[::1]:9", 1, f"the type and the protocol as well: {ALL_FIELDS}"),
+        ),
+        (
+            ("p1", "f3", "n/run/a type=STREAM"),
+            Fault(3, "n/run/a type=STREAM", 1, f"the type and the protocol as well: {ALL_FIELDS}"),
+        ),
+        (("p1", "f3", "tIP", "PTCP", "n*:80"), Fault(5, "n*:80", 0, "a type such as IPv4 or unix")),
+        (
+            ("f3", "tIPv4", "PTCP", "n*:80"),
+            Fault(4, "n*:80", 0, "the process of this socket before it, such as p340"),
+        ),
+        (("p1", "4"), Fault(2, "4", 0, "a field of lsof -F such as p340 or tIPv4")),
+    ],
+)
+def test_sockets_of_which_fields_are_missing_are_not_lost(
+    fields: tuple[str, ...], fault: Fault
+) -> None:
+    found, faults = read_fields(*fields)
+    assert (found, faults.kept) == ([], [fault])
+
+
+@pytest.mark.parametrize(
+    "name", ["/home/a:80", "anon_inode:bpf-map", "anon_inode:[eventpoll]", "pipe", "host:/export"]
+)
+def test_files_without_a_type_are_no_sockets(name: str) -> None:
+    found, faults = read_fields("p1", "f3", f"n{name}", "p2", "f3", f"n{name}")
+    assert (found, faults.count) == ([], 0)
 
 
 def test_a_capture_of_a_mac() -> None:

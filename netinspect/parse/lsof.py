@@ -20,8 +20,9 @@ from netinspect.parse.captured import Faults, Format, Lines
 from netinspect.parse.lsof_files import INET_TYPES, LEFT_OUT, File, Told, collect, unescape
 
 SOCKET_TYPES = "|".join((*INET_TYPES, "unix", *sorted(LEFT_OUT)))
-SOCKET = re.compile(rf" (?:{SOCKET_TYPES}) ")
-OTHER_FILE = re.compile(r"\S+ +\d+ ", re.ASCII)
+SOCKET = re.compile(rf" (?:{SOCKET_TYPES})(?: |$)| (?:TCP|UDP) (?:\*|\[|\d)\S*:")
+# COMMAND PID USER FD and a name at least: `bash 1 root NOFD /proc/1/fd (...)`
+OTHER_FILE = re.compile(r"\S+ +\d+ +\S+ +\S+ +\S+ +\S", re.ASCII)
 HEADER = re.compile(r"COMMAND +PID .*\bNAME *$")
 # With -g, -R or -K there are more columns behind the PID.
 ROW = re.compile(

@@ -13,14 +13,23 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from netinspect.errors import CellError
 from netinspect.model import Connection
 from netinspect.parse.captured import Faults, Format, Lines
 from netinspect.parse.captured_socket import Queues
 from netinspect.parse.lsof import STATE_AT_END
-from netinspect.parse.lsof_files import INET_TYPES, File, Told, collect, unescape
+from netinspect.parse.lsof_files import (
+    INET_TYPES,
+    File,
+    Told,
+    collect,
+    is_socket_name,
+    unescape,
+)
 
 FIRST = re.compile(r"p\d{1,10}(\0|$)")
 OF_PROCESS = frozenset("pgRcuLKM")
+LETTERS = frozenset("acCdDfFgGiklLmMnNopPrRsStTuzZKxX")  # of fields, in any lsof
 SECOND = re.compile(r"[a-zA-Z]")
 
 
@@ -36,7 +45,9 @@ class Fields:
         """Each with the number and the text of the line that has its name, or its last field."""
         for number, line in enumerate(lines, 1):
             for field in line.split("\0"):
-                if field:
+                if field and field[0] not in LETTERS:
+                    yield Told(number, line, partial(_no_field, field))
+                elif field:
                     yield from self._take(field[0], field[1:])
                     if field[0] == "n" or "n" not in self._file:
                         self._line, self._text = number, line
@@ -57,12 +68,24 @@ class Fields:
 
     def _finished(self) -> Iterator[Told]:
         file, self._file = self._file, {}
-        pid = _number(self._process.get("p"))
-        if file and pid is not None:
-            yield Told(self._line, self._text, partial(_file, self._process, pid, file))
+        if file:
+            yield Told(self._line, self._text, partial(_file, self._process, file))
 
 
-def _file(process: dict[str, str], pid: int, fields: dict[str, str]) -> File:
+def _no_field(text: str) -> File:
+    raise CellError(text, "a field of lsof -F such as p340 or tIPv4")
+
+
+def _file(process: dict[str, str], fields: dict[str, str]) -> File | None:
+    """The file; None for one of no process that is no socket either.
+
+    :raises CellError: it is a socket, and nothing tells of which process.
+    """
+    pid = _number(process.get("p"))
+    if pid is None:
+        if "P" in fields or is_socket_name(fields.get("n")):
+            raise CellError("", "the process of this socket before it, such as p340")
+        return None
     login = process.get("L")
     name, state = fields.get("n"), fields.get("TST")
     if fields.get("t") not in INET_TYPES and name and (found := STATE_AT_END.fullmatch(name)):

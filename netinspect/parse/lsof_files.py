@@ -59,13 +59,19 @@ UNIX_STATES: dict[str, State] = {
     "UNCONNECTED": "UNCONN",
 }
 # Sockets of which the record knows nothing, or lsof tells nothing.
+PROTOCOLS = frozenset(protocol for protocol, _ in KINDS)
 LEFT_OUT = frozenset({"sock", "raw", "raw6", "pack", "netlink", "key", "ndrv", "systm", "rte"})
-UNIX_NAME = re.compile(r"(?P<path>.*?) *type=(?P<type>[A-Z]+)", re.ASCII | re.DOTALL)
+UNIX_NAME = re.compile(r"(?P<path>.*?) *type=(?P<type>[A-Z]+).*", re.ASCII | re.DOTALL)
 # misc.c safestrprt; `^X` for other controls cannot be told from the two characters
 ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|([bfnrt\\]))")
 ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\"}
 # [fe80:5::1]: macOS has the number of the interface in the address itself (print.c)
 EMBEDDED_SCOPE = re.compile(r"(fe[89ab][0-9a-f]|ff[0-9a-f][12]):([0-9a-f]{1,4}):(:?.*)")
+# What is a socket, by its name alone: 127.0.0.1:631, [::1]:631->[::1]:50000, *:*
+ENDPOINT_NAME = re.compile(
+    r"(?!anon_inode:)(?:\[[^\s/\]]+\]|[^\s/:\[]+):(?:\*|[\w-]+)(?:->\S+)?", re.ASCII
+)
+ALL_FIELDS = "capture with lsof -F pcuLftdPnT"
 NAME_EXPECTED = "an address and a port such as 127.0.0.1:631 or [::1]:631->[::1]:50000"
 
 
@@ -129,16 +135,27 @@ class Sockets:
         if file.type == "unix":
             return self._unix_record(file)
         if file.type not in INET_TYPES:
-            if file.type in LEFT_OUT:
-                self._faults.remark("rows_left_out")
+            self._other(file)
             return None
         if file.protocol is None:
-            raise CellError(file.type, "the protocol as well: capture with lsof -F pcuLftdPnT")
+            raise CellError(file.type, f"the protocol as well: {ALL_FIELDS}")
         kind = KINDS.get((file.protocol, file.type))
         if kind is None:
             self._faults.remark("rows_left_out")
             return None
         return self._inet_record(file, kind)
+
+    def _other(self, file: File) -> None:
+        """A file that is no socket, or one that the record cannot have.
+
+        :raises CellError: it is a socket, but of which type is not told.
+        """
+        if file.type in LEFT_OUT:
+            self._faults.remark("rows_left_out")
+        elif is_socket_name(file.name) and file.type is None:
+            raise CellError(file.name or "", f"the type and the protocol as well: {ALL_FIELDS}")
+        elif file.protocol in PROTOCOLS or UNIX_NAME.fullmatch(file.name or ""):
+            raise CellError(file.type or "", "a type such as IPv4 or unix")
 
     def _inet_record(self, file: File, kind: Kind) -> Connection:
         local, arrow, remote = (file.name or "").partition("->")
@@ -173,6 +190,15 @@ class Sockets:
             holder=Holder(_owner(file), "known"),
         )
         return replace(record, uid=file.uid, user=file.user, inode=file.inode)
+
+
+def is_socket_name(name: str | None) -> bool:
+    """Whether only a socket is called so.
+
+    >>> is_socket_name("[::1]:631"), is_socket_name("/run/a type=STREAM"), is_socket_name("/run/a")
+    (True, True, False)
+    """
+    return bool(name and (ENDPOINT_NAME.fullmatch(name) or UNIX_NAME.fullmatch(name)))
 
 
 def _owner(file: File) -> Owner:
@@ -230,12 +256,12 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 class Told(NamedTuple):
     """A file in a capture: where it stands, and how to read it.
 
-    :param file: raises CellError if that cannot be done.
+    :param file: None for what is no file; raises CellError if it cannot be read.
     """
 
     line: int
     text: str
-    file: Callable[[], File]
+    file: Callable[[], File | None]
 
 
 def collect(told: Iterable[Told], faults: Faults) -> Iterator[list[Connection]]:
@@ -243,7 +269,9 @@ def collect(told: Iterable[Told], faults: Faults) -> Iterator[list[Connection]]:
     sockets = Sockets(faults)
     for line, text, file in told:
         try:
-            sockets.add(file())
+            found = file()
+            if found is not None:
+                sockets.add(found)
         except CellError as error:
             faults.add(line, text, column_of(text, error.text), error.expected)
     yield from sockets.batches()

@@ -108,10 +108,11 @@ def _unread(rows: Iterable[Numbered], table: Table) -> Iterator[Numbered]:
                 yield number, line
             continue
         begins = UNIX_ROW_START.match(line)
-        is_row = proc_unix.ROW.fullmatch(raw) is not None
-        if (begins and not is_row) or not (begins or is_in_path or not line):
+        row = proc_unix.ROW.fullmatch(raw)
+        if (begins and not row) or not (begins or is_in_path or not line):
             yield number, line
-        is_in_path = is_row or (is_in_path and not begins)
+        has_path = row is not None and row[row.re.groups] is not None
+        is_in_path = has_path or (is_in_path and not begins)
 
 
 def _recognises(lines: Sequence[str]) -> bool:
