@@ -316,7 +316,7 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
         local_addresses=_words(local_addresses),
         remote_addresses=_words(remote_addresses),
         expression=expression,
-        tables=EVERY_TABLE if captures is not None and protocols is None else None,
+        tables=EVERY_TABLE if captures is not None else None,
     )
     listing = Listing(
         selection,

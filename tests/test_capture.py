@@ -317,3 +317,15 @@ def test_a_row_of_proc_unix_behind_one_without_a_path_is_no_part_of_it(tmp_path:
     paths = [record.local_address for batch in capture.batches() for record in batch]
     assert paths == [None, "/a\nb"]
     assert [(f.line, f.text) for f in capture.faults.kept] == [(3, "what")]
+
+
+def test_all_protocols_are_all_that_are_in_the_capture(tmp_path: Path) -> None:
+    header = "Netid State  Recv-Q Send-Q Local Address:Port Peer Address:Port\n"
+    path = written(tmp_path, f"{header}nl UNCONN 0 0 0:1 *\ntcp LISTEN 0 5 0.0.0.0:80 0.0.0.0:*\n")
+    for protocols in (None, ["all"], ["tcp", "ALL"]):
+        found = snapshot(captures=[path], protocols=protocols).connections
+        assert [c.protocol for c in found] == ["netlink", "tcp"]
+    found = snapshot(captures=[path], protocols="all", families="ipv4").connections
+    assert [c.protocol for c in found] == ["tcp"]
+    with pytest.raises(UsageError, match="unknown protocol 'x'"):
+        snapshot(captures=[path], protocols=["all", "x"])

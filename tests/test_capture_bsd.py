@@ -50,6 +50,7 @@ def test_each_capture_is_recognised_and_read_whole(path: Path, name: str) -> Non
     assert {n.code for n in found.notes} <= {
         "rows_left_out",
         "taken_for_listeners",
+        "time_wait_hidden",
         "truncated_address",
     }
 

@@ -205,6 +205,25 @@ def test_what_a_capture_does_not_tell_is_unknown(tmp_path: Path, args: str, what
     assert f"; ss tells no {what}" in done.out
 
 
+def test_time_wait_in_a_capture_of_processes_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "lsof.txt"
+    row = "x 1 root 3u IPv4 7 0t0 TCP *:80 (LISTEN)"
+    path.write_text(f"COMMAND PID USER FD TYPE DEVICE SIZE/OFF NODE NAME\n{row}\n")
+    said = "no sockets in TIME_WAIT: lsof shows those of processes, and no process has them"
+    done = run("check", "--from", str(path), "-s", "time-wait", "-w", "10")
+    assert done.status == 3
+    assert done.out.startswith(f"NETINSPECT UNKNOWN: 0 sockets (state time-wait); {said} | ")
+    assert run("check", "--from", str(path), "-l", "-w", "10").status == 0
+    assert run("check", "--from", str(path), "--process", "x", "-w", "10").status == 0
+    found = run("time-wait", "--from", str(path))
+    assert found.out == "TIME_WAIT 0\n"
+    assert f"netinspect: {said}\n" in found.err
+    other = tmp_path / "ss.txt"
+    other.write_text(ROWS)
+    both = run("check", "--from", str(path), "--from", str(other), "-s", "time-wait", "-w", "10")
+    assert both.status == 0
+
+
 def test_what_psutil_does_not_tell_is_unknown() -> None:
     for args in ("recv_q > 0", "user = root", "inode = 7"):
         done = run("check", "--source", "psutil", "-w", "10", *args.split())

@@ -220,6 +220,7 @@ def test_a_system_by_the_name_of_its_source() -> None:
     [
         (None, "no such program (it is part of the system; --source psutil does without it)"),
         ("exit 0", "printed nothing; run it by hand to see why"),
+        ("echo help", "printed no row that can be read; run it by hand to see why"),
         (
             "echo 'netstat: sysctl: permission denied' >&2",
             "exit status 0: netstat: sysctl: permission denied; run it by hand to see why",

@@ -297,6 +297,16 @@ def test_netstat_prints_nothing_though_there_are_sockets(root: Path) -> None:
     )
 
 
+def test_netstat_prints_what_is_no_row(root: Path) -> None:
+    replace_program(root, "netstat", "echo usage: netstat")
+    done = run_as(root, "--source", "macos")
+    assert (done.status, done.out) == (3, "")
+    assert done.err == (
+        f"netinspect: {root}/usr/sbin/netstat -anvl -p tcp: printed no row that can be read; "
+        f"{TRY_IT}\n"
+    )
+
+
 def test_a_complaint_beside_the_rows(root: Path) -> None:
     netstat = (root / "usr/sbin/netstat").read_text().partition("\n")[2]
     replace_program(root, "netstat", f"echo 'netstat: odd' >&2\n{netstat}")
@@ -328,6 +338,12 @@ def test_an_lsof_that_shows_nothing(root: Path) -> None:
     replace_program(root, "lsof", "exit 1")
     found = json.loads(run_as(root, "--json", "-l", "--proto", "tcp").out)
     assert [c["owners"][0]["fd"] for c in found["connections"]] == [None] * 4
+
+
+def test_rows_of_lsof_that_cannot_be_read(root: Path) -> None:
+    replace_program(root, "lsof", "echo p1; echo f3; echo tIPv4; echo PTCP; echo nwhat")
+    done = run_as(root, "-l", "--proto", "tcp", "--json")
+    assert done.err == "netinspect: 1 row of /usr/sbin/lsof could not be read\n"
 
 
 # -- the imitations fail as the real programs do -------------------------------------------------

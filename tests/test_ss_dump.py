@@ -47,6 +47,9 @@ def test_after_a_length_that_cannot_be_nothing_can_be_found() -> None:
     records, faults = read(MESSAGES[0] + b"\xff" * 100 + MESSAGES[1])
     assert len(records) == 1
     assert faults == [Fault(2, "ff" * 32, 0, "a netlink message")]
+    said = Faults()
+    assert not any(FORMAT.read([b"\xff" * 100], said))
+    assert [note.code for note in said.notes] == ["capture_torn"]
 
 
 def test_a_message_that_is_too_short_costs_no_other() -> None:

@@ -190,11 +190,13 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
 ) -> Selection:
     """The selection that these words describe; None leaves a condition out.
 
-    :param tables: what to look at when no protocol is named; None for TCP and UDP.
+    :param tables: what to look at when no protocol is named, or all; None for TCP and UDP.
     :raises UsageError: a word is not what its option takes.
     """
-    is_default = protocols is None and tables is not None
-    asked = _of(tables or (), families) if is_default else _tables(protocols, families)
+    protocols = None if protocols is None else list(protocols)
+    asked = _tables(protocols, families)
+    if tables is not None and (protocols is None or "all" in map(str.casefold, protocols)):
+        asked = _of(tables, families)
     tables, condition = asked, TRUE
     if expression is not None:
         from netinspect.filters.expansion import narrow

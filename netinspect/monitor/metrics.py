@@ -17,7 +17,7 @@ from netinspect.grouping.keys import OWNER_KEYS
 from netinspect.query import leaves
 from netinspect.settings import Settings
 from netinspect.sources.ends import count_ends
-from netinspect.sources.settings import read_settings
+from netinspect.sources.settings import captured_settings, read_settings
 
 if TYPE_CHECKING:
     from netinspect.grouping.keys import Grouping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Extended is asked for only where an expression tests something of it.
 MISSING_SOCKETS = frozenset({"protocol_unsupported", "rows_skipped", "extended_unsupported"})
 MISSING_OWNERS = frozenset({"owners_hidden"})
+MISSING_OWNERLESS = frozenset({"time_wait_hidden"})
 # What psutil does not tell, and what shows that a capture does.
 UNTOLD_BY_PSUTIL = ("users", "queues", "inodes")
 TOLD: dict[str, Callable[[Connection], object]] = {
@@ -158,7 +159,8 @@ def time_wait_rate(listing: Listing) -> Value:
 
 def _ends(listing: Listing) -> tuple[Settings, Ends]:
     """The connections of a listing by where they lead, and what the kernel has been told."""
-    settings = Settings() if listing.captures else read_settings()
+    captures = listing.captures
+    settings = captured_settings(captures) if captures else read_settings()
     ends = Ends(LocalPorts(settings, _listened_ports(listing)))
     if listing.has_test:
         for connections in listing:
@@ -212,4 +214,6 @@ def doubts(listing: Listing, *, needs_owners: bool = False) -> tuple[str, ...]:
     """Why there may be more sockets, or more of these owners."""
     selects_owners = listing.selection.owner_test() is not None
     codes = MISSING_SOCKETS | (MISSING_OWNERS if needs_owners or selects_owners else frozenset())
+    if not selects_owners:
+        codes |= MISSING_OWNERLESS
     return tuple(note.message for note in listing.notes if note.code in codes)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from netinspect.errors import ParseError
-from netinspect.model import Connection, OwnerStatus
+from netinspect.model import Connection, Note, OwnerStatus
 from netinspect.parse.captured import BinaryFormat, Faults
 from netinspect.parse.extended import Extender
 from netinspect.parse.inet_diag import MESSAGE, decode_records
@@ -29,6 +29,11 @@ from netinspect.parse.seen import Seen
 UNASKED: OwnerStatus = "unsupported"
 LONGEST_MESSAGE = 1 << 16
 SHOWN = 32  # bytes of a message that cannot be read
+LOST = Note(
+    "capture_torn",
+    None,
+    "of a message of the dump the length is wrong: what stands behind it is lost",
+)
 
 
 class _NoUsers(dict[int, "str | None"]):
@@ -114,6 +119,7 @@ def _runs(blocks: Iterable[bytes], faults: Faults) -> Iterator[list[bytes]]:
             if not HEADER.size <= length < LONGEST_MESSAGE:
                 yield run
                 faults.add(count + 1, data[start : start + SHOWN].hex(), 0, "a netlink message")
+                faults.notes.append(LOST)
                 return
             if start + length > len(data):
                 break

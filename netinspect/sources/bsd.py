@@ -22,7 +22,7 @@ from netinspect.parse.captured import Faults, Reader
 from netinspect.parse.holders import attach_holders
 from netinspect.query import Query
 from netinspect.sources import RecordBatch
-from netinspect.sources.commands import Command
+from netinspect.sources.commands import TRY_IT, Command
 from netinspect.sources.fallback import ProcessNames, psutil_name
 
 NETSTAT = "/usr/bin/netstat"
@@ -150,7 +150,9 @@ class Bsd:
         command, faults = self._run(NETSTAT, *options, *self._system.netstat), Faults()
         connections = [c for batch in read(command, faults, is_wide=True) for c in batch]
         if command.printed_nothing:
-            raise RefusedError(f"{command}: printed nothing; run it by hand to see why")
+            raise RefusedError(f"{command}: printed nothing; {TRY_IT}")
+        if faults.count and not connections:
+            raise RefusedError(f"{command}: printed no row that can be read; {TRY_IT}")
         if command.complaint:
             self._tell("netstat_complaint", f"netstat complained: {command.complaint}")
         self._faults = faults

@@ -52,6 +52,9 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
+# They show the sockets that processes have; none has one in TIME_WAIT.
+OF_PROCESSES = frozenset({"lsof", "lsof-fields", "fstat"})
+LINUX_TOOLS = frozenset({"ss", "proc", "gnu", "busybox"})  # the first word of a format's name
 TABLE_KEYS = attrgetter("protocol", "family")
 NOTHING = {"tcp_info": None, "memory": None, "options": None}
 
@@ -146,12 +149,19 @@ class Captures:
         self._held: list[Connection] | None = None
         self._seen: set[Table] = set()
         self._extended: bool | None = None  # None: nobody asked
+        self._asks_time_wait = False
 
     @property
     def origin(self) -> Origin:
         """Of the first that tells it."""
         known = (c.origin for c in self.used if c.origin != Origin())
         return next(known, Origin())
+
+    @property
+    def is_linux(self) -> bool:
+        """Whether all of it comes from Linux, by what there is on no other system."""
+        tools = {capture.name.partition("-")[0] for capture in self.used}
+        return tools <= LINUX_TOOLS or self.origin.platform == "linux"
 
     def open(self, query: Query) -> Iterator[RecordBatch]:
         """The sockets of the tables of the query.
@@ -163,6 +173,9 @@ class Captures:
                 refusal = refusal_of_condition("a capture", table, query)
                 if refusal:
                     raise refusal
+        has_tcp = any(table.protocol == "tcp" for table in query.tables)
+        if has_tcp and (query.states is None or "TIME_WAIT" in query.states):
+            self._asks_time_wait = True
         return self._batches(query)
 
     def _batches(self, query: Query) -> Iterator[RecordBatch]:
@@ -217,6 +230,12 @@ class Captures:
     def notes(self) -> list[Note]:
         """What is to be said of the captures, as far as they have been read."""
         notes = [note for capture in self.used for note in capture.notes]
+        if self._asks_time_wait and all(c.format.name in OF_PROCESSES for c in self.used):
+            message = (
+                f"no sockets in TIME_WAIT: {self.used[0].format.title} shows those of processes, "
+                "and no process has them"
+            )
+            notes.append(Note("time_wait_hidden", None, message))
         if self._extended is False:
             message = "the capture tells no tcp_info, memory and options"
             notes.append(Note("extended_unsupported", None, message))

@@ -120,11 +120,13 @@ class MacOS:
         states = query.states
         asks_listeners = protocol == "tcp" and (states is None or "LISTEN" in states)
         queues = self._listen_queues() if asks_listeners else None
-        command = Command(NETSTAT, *ARGUMENTS[protocol])
+        command, earlier = Command(NETSTAT, *ARGUMENTS[protocol]), self._faults.count
         batches = read_netstat(command, self._faults, queues)
         connections = [c for connections in batches for c in connections]
         if command.printed_nothing:
             _check_emptiness(command, SOCKET_COUNTS[protocol])
+        if self._faults.count > earlier and not connections:
+            raise RefusedError(f"{command}: printed no row that can be read; {TRY_IT}")
         if command.complaint:
             self._tell("netstat_complaint", None, f"netstat complained: {command.complaint}")
         if protocol == "tcp" and (states is None or "TIME_WAIT" in states):
@@ -180,12 +182,17 @@ class MacOS:
     def _lsof(self) -> list[Connection] | None:
         """What lsof tells, of all protocols: it has to look at every descriptor anyway."""
         command = Command(LSOF, "-nP", "-w", "-i", "-F", "pcuLftdPnT0", nothing_status=1)
+        faults = Faults()
         try:
-            return [c for batch in read_lsof(command, Faults()) for c in batch]
+            held = [c for batch in read_lsof(command, faults) for c in batch]
         except RefusedError as refusal:
             message = f"descriptors, users and further holders are not known: {refusal}"
             self._tell("holders_unknown", None, message)
             return None
+        if count := faults.count:
+            rows = "1 row" if count == 1 else f"{count} rows"
+            self._tell("holders_skipped", count, f"{rows} of {LSOF} could not be read")
+        return held
 
     def _named(self, connection: Connection, *, tells_names: bool) -> Connection:
         """The same, with the names of its owners in full, where netstat has none or half of them.
