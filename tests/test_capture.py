@@ -325,7 +325,7 @@ def test_all_protocols_are_all_that_are_in_the_capture(tmp_path: Path) -> None:
     for protocols in (None, ["all"], ["tcp", "ALL"]):
         found = snapshot(captures=[path], protocols=protocols).connections
         assert [c.protocol for c in found] == ["netlink", "tcp"]
-    found = snapshot(captures=[path], protocols="all", families="ipv4").connections
+    found = snapshot(captures=[path], protocols=["all"], families=["ipv4"]).connections
     assert [c.protocol for c in found] == ["tcp"]
     with pytest.raises(UsageError, match="unknown protocol 'x'"):
         snapshot(captures=[path], protocols=["all", "x"])
