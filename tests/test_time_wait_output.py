@@ -90,7 +90,7 @@ def lines(shown: TimeWait, **options: Any) -> list[str]:
 def test_table() -> None:
     bars = " " * 57 + "▁▄█"
     assert lines(document()) == [
-        "TIME_WAIT 63 of at most 1000, each for 60 s; 1.5 a second now, 8 at most",
+        "TIME_WAIT 63 of at most 1000, each for 60 s; 1.5 a second now, 8 at the peak",
         "local ports 41000-41099 without 41000, 63 in use; tcp_tw_reuse 0 (never)",
         f"60 s ago [{bars}] now",
         "",
@@ -314,7 +314,7 @@ def test_a_capture(tmp_path: Path) -> None:
         ),
         (
             "netinspect: nothing tells how long TIME_WAIT still lasts, so it is not known how fast "
-            "it comes"
+            "it comes; ss and netstat show the timers with -o"
         ),
     ]
     shown = json.loads(done.out)
@@ -323,3 +323,31 @@ def test_a_capture(tmp_path: Path) -> None:
     assert (client["time_wait"], client["established"], client["used_percent"]) == (2, 1, None)
     assert (client["remote_port"], client["severity"]) == (443, None)
     assert (server["side"], server["local_port"], server["time_wait"]) == ("server", 8080, 1)
+
+
+NETSTAT = """\
+Active Internet connections (servers and established)
+Proto Recv-Q Send-Q Local Address           Foreign Address         State       Timer
+tcp        0      0 10.0.0.1:41000          10.0.0.2:443            TIME_WAIT   timewait (58.93/0/0)
+tcp        0      0 10.0.0.1:41001          10.0.0.2:443            TIME_WAIT   timewait (3.10/0/0)
+"""
+WITH_TIMERS = {
+    "netstat": NETSTAT,
+    "ss": SS.replace("443\n", "443 timer:(timewait,58sec,0)\n", 1).replace(
+        "443\n", "443 timer:(timewait,3.100ms,0)\n", 1
+    ),
+}
+
+
+@pytest.mark.parametrize("tool", WITH_TIMERS)
+def test_a_capture_with_timers(tmp_path: Path, tool: str) -> None:
+    """How long TIME_WAIT lasts on Linux is no secret, and so the age of each is known."""
+    capture = tmp_path / tool
+    capture.write_text(WITH_TIMERS[tool])
+    done = run("time-wait", "--from", str(capture), "--rport", "443", "--json")
+    shown = json.loads(done.out)
+    assert [note["code"] for note in shown["notes"]] == ["settings_unknown"]
+    assert (shown["duration_seconds"], shown["created_per_second"]) == (60, 0.1)
+    assert (shown["history"][3], shown["history"][58], sum(shown["history"])) == (1, 1, 2)
+    done = run("check", "--metric", "rate", "-w", "1", "--from", str(capture), "dport = :443")
+    assert done.status == 0

@@ -38,7 +38,12 @@ from netinspect.query import TRUE
 from netinspect.settings import Settings
 from netinspect.sources.ends import count_ends
 from netinspect.sources.platforms import platform
-from netinspect.sources.settings import read_counters, read_settings, read_uptime
+from netinspect.sources.settings import (
+    captured_settings,
+    read_counters,
+    read_settings,
+    read_uptime,
+)
 
 if TYPE_CHECKING:
     from netinspect.sources.capture import Captures
@@ -93,7 +98,7 @@ def ask(wanted: Wanted) -> TimeWait:
 
     :raises SourceError: the sockets or settings cannot be read.
     """
-    settings = Settings() if wanted.captures else read_settings()
+    settings = captured_settings(wanted.captures) if wanted.captures else read_settings()
     before = None
     if wanted.sample_seconds is not None:
         before = _begin(wanted, settings)
@@ -267,8 +272,11 @@ def _notes(look: Look, settings: Settings) -> Iterator[Note]:
         message = (
             "nothing tells how long TIME_WAIT still lasts, so it is not known how fast it comes"
         )
-        if not look.listing.captures:
+        captures = look.listing.captures
+        if not captures:
             message += "; --sample 10 counts it"
+        elif captures.is_linux:
+            message += "; ss and netstat show the timers with -o"
         yield Note("timers_unknown", None, message)
     unseen = [name for name in look.listing.envelope.sources if name != "sock_diag"]
     if unseen and look.picture.ports.capacity is not None:

@@ -89,7 +89,7 @@ def _facts(document: TimeWait) -> Iterator[str]:
     rate = document.created_per_second
     coming = "" if rate is None else f"; {rate:g} a second now"
     most = max((count or 0 for count in document.history or ()), default=0)
-    peak = f", {most} at most" if most else ""
+    peak = f", {most} at the peak" if most else ""
     length = document.duration_seconds
     lasting = "" if length is None else f", each for {length:g} s"
     yield f"TIME_WAIT {document.count}{limit}{lasting}{coming}{peak}"

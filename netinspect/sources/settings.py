@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from netinspect.errors import ParseError, SourceError
 from netinspect.parse.proc_counters import parse_counters, parse_sockstat
 from netinspect.parse.proc_sys import parse_numbers, parse_ports
 from netinspect.settings import Settings
 from netinspect.sources.platforms import platform
+
+if TYPE_CHECKING:
+    from netinspect.sources.capture import Captures
 
 # TCP_TIMEWAIT_LEN of include/net/tcp.h: no setting changes it, but in the kernels of Alibaba Cloud
 # Linux 2 and 3, which have tcp_tw_timeout for it.
@@ -37,6 +40,11 @@ def read_settings(root: str = "/proc") -> Settings:
 
         return read_bsd_settings(system)
     return _read_linux(root) if platform() == "linux" else Settings()
+
+
+def captured_settings(captures: Captures) -> Settings:
+    """What is known of the kernel that captures are from: what no setting of Linux changes."""
+    return Settings(time_wait_seconds=TIME_WAIT_SECONDS if captures.is_linux else None)
 
 
 def read_counters(root: str = "/proc") -> dict[str, int]:
