@@ -344,6 +344,12 @@ def test_connections_that_are_not_used_again() -> None:
     assert causes(shown) == {"connection_per_request": ("info", "medium")}
     assert causes(shown, SAMPLE, {REMOTE: 90}) == {"connection_per_request": ("info", "high")}
     assert causes(shown, SAMPLE, {REMOTE: 40}) == {"connection_per_request": ("info", "medium")}
+    (found,) = findings(Evidence(shown, LINUX, {}, SAMPLE, created={REMOTE: 90}))
+    assert found.evidence == (
+        "90 came into TIME_WAIT in 2 s",
+        "this host closes them first",
+        "100 connections were opened in 2 s, to all destinations",
+    )
     beside = seen((REMOTE, "TIME_WAIT", 55, 5), (REMOTE, "ESTABLISHED", None, 2))
     assert causes(beside) == {"connection_per_request": ("info", "low")}
 

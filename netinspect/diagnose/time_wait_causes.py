@@ -146,7 +146,8 @@ def _cause_of_client(destination: Destination, evidence: Evidence) -> Finding:
     shown = [rate, "this host closes them first"]
     if evidence.sample and evidence.sample.opened is not None:
         shown.append(
-            f"{evidence.sample.opened} connections were opened in {evidence.sample.seconds:g} s"
+            f"{evidence.sample.opened} connections were opened in {evidence.sample.seconds:g} s, "
+            "to all destinations"
         )
     elif destination.established:
         shown.append(
