@@ -159,6 +159,16 @@ def test_other_files_are_no_sockets_and_raw_ones_have_no_address() -> None:
             "a port from 0 to 65535",
         ),
         ("root     sshd       68201    3* unix odd 0x0", 37, "a type such as stream or dgram"),
+        (
+            "root     sshd       68201    3* internet str.am tcp 0x0 *:22",
+            0,
+            "a user, a command, a process, a descriptor and an open file",
+        ),
+        (
+            "root     sshd       68201    3*",
+            0,
+            "a user, a command, a process, a descriptor and an open file",
+        ),
     ],
 )
 def test_faults(row: str, column: int, expected: str) -> None:

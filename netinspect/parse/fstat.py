@@ -49,6 +49,8 @@ ROW = re.compile(
 )
 # Of a file, a pipe or another kind of socket: `  wd /  2 drwxr-xr-x`, ` 4 pipe 0x0 state:`
 OTHER_ROW = re.compile(r".{1,24} +\d{1,9} +(?:\d+|[a-z]+)[* ]", re.ASCII | re.DOTALL)
+# A row that says socket where ROW does not find one; in its place a command may say so too.
+SOCKET_AT_ALL = re.compile(r"\d\*(?: +(?:internet6?|unix|local)\b.*| *)$", re.ASCII | re.DOTALL)
 # tcp 0xffff80000031c7f8 *:22 <-- 10.0.0.2:5000 <==> ...      (spliced with another socket)
 INET = re.compile(
     r"(?P<protocol>\S+)(?: +(?:0x)?[0-9a-f]+(?= |$))?"
@@ -143,7 +145,8 @@ def any_socket(line: str, faults: Faults, *, is_peer_first: bool) -> Connection 
     """
     row = ROW.match(line, USER_WIDTH + 1)
     if row is None:
-        if not line.strip() or OTHER_ROW.match(line, USER_WIDTH + 1):
+        is_other = OTHER_ROW.match(line, USER_WIDTH + 1) and not SOCKET_AT_ALL.search(line)
+        if not line.strip() or is_other:
             return None
         raise CellError(line, "a user, a command, a process, a descriptor and an open file")
     owner = Owner(int(row["pid"]), captured_name(row["command"].rstrip()), int(row["fd"]))
