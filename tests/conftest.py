@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-# Nothing in a test is timed: the machines are shared. Three interpreters run the whole suite, so
-# that 50 examples a test are 150; the fuzz targets of `make soak` go further.
-settings.register_profile(
-    "netinspect",
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+# Nothing in a test is timed: the machines are shared. The interpreters beside the first one try
+# fewer examples (scripts/test-others); the fuzz targets of `make soak` go further.
+for name, count in (("netinspect", 50), ("brief", 10)):
+    settings.register_profile(
+        name,
+        deadline=None,
+        max_examples=count,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.load_profile("netinspect")
