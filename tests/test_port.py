@@ -484,6 +484,12 @@ def test_names_do_nothing_to_a_terminal(name: str) -> None:
     assert text.removesuffix("\n").isprintable()
 
 
+def test_a_name_is_the_same_wherever_it_stands() -> None:
+    """A newline in it is no blank of the sentence."""
+    text = rendered(document(of(on_port(owners=(Owner(12, "a\nb", 3),)))))
+    assert text.count("a\\x0ab (pid 12, user www-data)") == 3
+
+
 VALIDATOR = Draft202012Validator(json.loads(b"".join(render_schema("port"))))
 OUTCOMES = st.builds(
     lambda error: Outcome(works=error is None, error=error),

@@ -72,7 +72,7 @@ def _section(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _wrapped(text: str, width: int) -> list[str]:
     """Lines of a list; what stands in backquotes is a command, and stays on one line."""
     lines = textwrap.wrap(
-        COMMAND.sub(lambda match: match[0].replace(" ", NO_BREAK), text),
+        COMMAND.sub(lambda match: match[0].replace(" ", NO_BREAK), escape_cell(text)),
         width,
         initial_indent="  - ",
         subsequent_indent="    ",
