@@ -142,6 +142,9 @@ def test_lsof_is_not_run_where_one_process_is_enough(root: Path) -> None:
     for args in ([], ["summary", "--by", "process"]):
         done = run_as(root, *args)
         assert (done.status, done.err) == (0, "")
+    done = run_as(root, "time-wait")
+    assert "rapportd(340)" in done.out
+    assert [line for line in done.err.splitlines() if "lsof" in line or "bound" in line] == []
     for args in (["--json"], ["--user", "anna"], ["--process", "nginx"]):
         done = run_as(root, *args)
         assert done.status == 0

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from netinspect.sources.capture import Captures
 
 TCP_TABLES = 2
+# They show sockets that are bound and nothing more.
+SHOWING_BOUND = frozenset({"sock_diag", "macos", "freebsd", "openbsd", "netbsd"})
 # Owners are looked for of so many destinations, the worst.
 MOST_WITH_OWNERS = 20
 MOST_OWNERS = 5  # of each
@@ -138,6 +140,7 @@ def _count(wanted: Wanted, settings: Settings) -> Counted:
         source=wanted.source,
         captures=wanted.captures,
         with_owners=wanted.has_owners and gives_owners,
+        with_holders=False,
     )
     if listing.has_test:
         for connections in listing:
@@ -278,7 +281,7 @@ def _notes(look: Look, settings: Settings) -> Iterator[Note]:
         elif captures.is_linux:
             message += "; ss and netstat show the timers with -o"
         yield Note("timers_unknown", None, message)
-    unseen = [name for name in look.listing.envelope.sources if name != "sock_diag"]
+    unseen = [name for name in look.listing.envelope.sources if name not in SHOWING_BOUND]
     if unseen and look.picture.ports.capacity is not None:
         message = (
             f"{', '.join(unseen)}: sockets that are bound and nothing more are not shown there, "
@@ -312,7 +315,7 @@ def _owned(
     found: list[tuple[End, Connection]] = []
     is_searched = False
     for selection in _companions(destinations):
-        listing = Listing(selection, source=wanted.source, with_owners=True)
+        listing = Listing(selection, source=wanted.source, with_owners=True, with_holders=False)
         is_searched |= listing.looks_for_owners
         records = (c for batch in listing.batches() for c in batch.records())
         found += [(end, c) for c in records for end in _ends_of(c, destinations, look.ends)]
