@@ -386,7 +386,8 @@ def test_without_timers_it_is_the_number_that_counts() -> None:
 
 def test_a_pool_that_is_too_small() -> None:
     shown = seen((REMOTE, "TIME_WAIT", 59, 9), (REMOTE, "ESTABLISHED", None, 2))
-    assert causes(shown, SAMPLE, {REMOTE: 9}, {REMOTE: 2}) == {"pool_too_small": ("info", "high")}
+    found = {"pool_too_small": ("info", "medium")}  # for what stays may be another program's
+    assert causes(shown, SAMPLE, {REMOTE: 9}, {REMOTE: 2}) == found
 
 
 def test_connections_that_are_reset() -> None:

@@ -140,8 +140,12 @@ def _cause_of_client(destination: Destination, evidence: Evidence) -> Finding:
             severity="info",
             title=f"The pool of connections to {name} is too small: "
             "what does not fit is closed, and opened again",
-            evidence=(rate, f"{stay} open beside them"),
-            confidence="high",
+            evidence=(
+                rate,
+                f"{stay} open beside them",
+                "unless what stays is another program's: then each request opens one",
+            ),
+            confidence="medium",
         )
     shown = [rate, "this host closes them first"]
     if evidence.sample and evidence.sample.opened is not None:
