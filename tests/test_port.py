@@ -415,6 +415,16 @@ def test_the_whole_text() -> None:
     assert narrow in rendered(document(found), width=60)
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("ESTABLISHED", "yet"), ("CLOSE_WAIT", "yet"), ("SYN_RECV", "yet"), ("FIN_WAIT2", "any more")],
+)
+def test_what_waits_to_be_accepted_has_no_process_yet(state: str, said: str) -> None:
+    nobody = {"owners": (), "owner_status": "none", "uid": None, "user": None}
+    found = of(on_port(), connected(state, direction="inbound", **nobody))
+    assert f"no process {said}\n" in rendered(document(found))
+
+
 TEXT = """\
 port 8080 is taken: nginx (pid 12, user www-data) has bound 0.0.0.0:8080, but does not listen
 

@@ -9,6 +9,9 @@ from netinspect.diagnose.bind import ANY_IPV4, ANY_IPV6, IN_USE, Binder, BindOpt
 from netinspect.diagnose.port_record import Cause, Holder, Place, Role
 from netinspect.model import Protocol
 
+# No process has left a socket in one of these open: without one it waits to be accepted.
+UNACCEPTED = frozenset({"ESTABLISHED", "CLOSE_WAIT", "SYN_RECV"})
+
 
 class Told(NamedTuple):
     """All that is known of one port."""
@@ -192,7 +195,7 @@ def owner_text(holder: Holder) -> str:
     pids = list(dict.fromkeys(owner.pid for owner in holder.owners))
     if not pids:
         unknown = {
-            "none": "no process any more",
+            "none": "no process yet" if holder.state in UNACCEPTED else "no process any more",
             "hidden": "a process that is hidden from you",
             "not_found": "no process that can be found",
         }.get(holder.owner_status, "a process that is not told")
