@@ -171,6 +171,16 @@ def test_owners_that_are_not_known(uid: int | None, status: str, who: str, expec
     assert found.advice[0] == expected
 
 
+def test_nobody_is_looked_for_who_cannot_be_there() -> None:
+    """No process has what a listener has left in TIME_WAIT, so nobody can tell whose it is."""
+    found = of(on_port(), time_wait(41, direction="inbound"), binder=BINDER._replace(uid=0))
+    assert [holder.role for holder in found.holders] == ["listener", "accepted"]
+    assert found.advice[:2] == (
+        "Stop nginx (pid 12, user www-data): `systemctl stop nginx.service`.",
+        "Or take another port.",
+    )
+
+
 RANGE = Settings(ephemeral_range=(32768, 60999))
 
 

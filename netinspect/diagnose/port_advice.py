@@ -164,9 +164,11 @@ ADVICE: dict[Cause, Callable[[Told], Iterator[str]]] = {
 
 
 def _stops(told: Told, holders: list[Holder]) -> Iterator[str]:
-    """How to end what holds the port, each owner once."""
+    """How to end what holds the port, each owner once; TIME_WAIT has none."""
     yield from dict.fromkeys(
-        _stop(holder) if holder.owners else _find(told, holder) for holder in holders
+        _stop(holder) if holder.owners else _find(told, holder)
+        for holder in holders
+        if holder.owner_status != "none"
     )
 
 
