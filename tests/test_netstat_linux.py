@@ -160,6 +160,28 @@ def test_busybox_has_tcp_for_both_families() -> None:
     assert (record.family, record.local_address, record.local_port) == ("ipv6", "::", 22)
 
 
+TIGHT = """\
+netstat: showing only processes with your user ID
+Active UNIX domain sockets (servers and established)
+Proto RefCnt Flags       Type       State         I-Node PID/Program name    Path
+unix  2      [ ACC ]     SEQPACKET  LISTENING      20611 -                   /run/udev/control
+unix  3      [ ]         STREAM     CONNECTED   34142000 751/docker-containe /run/a b
+unix  2      [ ]         DGRAM                     33822 606/dhcpcd
+unix  2      [ ACC ]     STREAM     LISTENING     19695    5890/x y            @abstract
+"""
+
+
+def test_unix_sockets_of_busybox_and_old_net_tools() -> None:
+    done = read("gnu-netstat", TIGHT)
+    assert done.faults == []
+    assert [(r.local_address, r.inode, r.pid, r.process, r.owner_status) for r in done.records] == [
+        ("/run/udev/control", 20611, None, None, "hidden"),
+        ("/run/a b", 34142000, 751, "docker-containe", "known"),
+        (None, 33822, 606, "dhcpcd", "known"),
+        ("@abstract", 19695, 5890, "x y", "known"),
+    ]
+
+
 def test_busybox_cuts_the_port() -> None:
     row = "tcp        0      0 2001:db8:1:2:3:4:5:6:22 2001:db8::1:443         ESTABLISHED\n"
     done = read("busybox-netstat", row)

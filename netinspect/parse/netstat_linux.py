@@ -96,7 +96,11 @@ TIMERS: dict[str, TimerKind] = {
 }
 TITLES = ("Active ", "Proto ", "netstat: no support for ")
 # Printed on stderr, which may be in the capture; the sentence goes on in a second line.
-HIDDEN = ("(Not all processes could be identified", "(No info could be read for")
+HIDDEN = (
+    "(Not all processes could be identified",
+    "(No info could be read for",
+    "netstat: showing only processes with your user ID",  # BusyBox
+)
 SECOND_LINE = "will not be shown, you would have to be root"
 CUT_LENGTH = 23  # of a cell: without -W an IPv6 address is made to fit
 
@@ -114,6 +118,9 @@ UNIX_ROW = re.compile(
     r"unix +\d+ +\[[ A-Z]*\] +(?P<type>[A-Z]+) +(?P<state>[A-Z]*) +(?P<inode>\d{1,19})"
     r"(?P<rest> .*)?"
 )
+# With this header, of BusyBox and of old net-tools, the path stands right behind:
+# unix  2      [ ACC ]     SEQPACKET  LISTENING      20611 812/a b             /run/udev/control
+TIGHT = "I-Node PID/"
 INODE_WIDTH, OWNER_WIDTH = 8, 20  # at least; with -W a program may take more
 UNIX_OWNER = re.compile(r"(?P<pid>\d{1,10})/(?P<name>.*)|-")
 # tcp6       0      0 :::22                   :::*                    LISTEN
@@ -150,6 +157,7 @@ class Reading:
         self._peered = Peered(self._addresses, self._ports, self._recv_qs, self._send_qs)
         self._unseen: OwnerStatus = "not_found"
         self._has_owners = False
+        self._is_tight = False
 
     def batches(self, lines: Lines) -> Iterator[list[Connection]]:
         """See `captured.Reader`."""
@@ -207,6 +215,7 @@ class Reading:
         """A line that is no row: the first lines tell whether there are owners."""
         if line.startswith("Proto "):
             self._has_owners = "PID/Program" in line
+            self._is_tight = TIGHT in line
         elif line.lstrip().startswith(HIDDEN):
             self._unseen = "hidden"
         elif line.strip() and not line.startswith(TITLES) and SECOND_LINE not in line:
@@ -337,8 +346,10 @@ class Reading:
     def _unix_owner(self, inode: str, rest: str) -> tuple[Owner | None, str, bool]:
         """The process, the path, and whether the processes are told at all."""
         start = max(INODE_WIDTH - len(inode), 0) + 1
+        if self._is_tight:
+            start = len(rest) - len(rest.lstrip(" "))
         cell, path = rest[start : start + OWNER_WIDTH], rest[start + OWNER_WIDTH :]
-        if path and not path.startswith(" "):
+        if path and not path.startswith(" ") and not self._is_tight:
             more, _, path = path.partition(" ")
             cell += more
         match = UNIX_OWNER.fullmatch(cell.rstrip()) if self._has_owners else None
