@@ -149,6 +149,13 @@ def test_no_setting_of_the_machine_is_written() -> None:
     assert not SHARED.configure("ipv4/tcp_tw_reuse", "9")
 
 
+def test_a_reading_fits_the_terminal() -> None:
+    said = event("reading", "TIME_WAIT 51     ESTABLISHED 0      resets 51")
+    wide = "   2 s  TIME_WAIT 51     ESTABLISHED 0      resets 51\n"
+    assert {shown(said, width=width) for width in (None, len(wide) - 1, 80)} == {wide}
+    assert shown(said, width=len(wide) - 2) == "   2 s  TIME_WAIT 51  ESTABLISHED 0  resets 51\n"
+
+
 def test_a_reading_as_text_and_as_json() -> None:
     said = event("reading", "TIME_WAIT 27", counts={"TIME_WAIT": 27})
     assert shown(said) == "   2 s  TIME_WAIT 27\n"

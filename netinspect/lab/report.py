@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 import msgspec
@@ -22,11 +23,19 @@ def render_event(event: Event, *, is_json: bool, terminal_width: int | None) -> 
     if event.connections is not None:
         return _paragraph(event.text, terminal_width) + _table(event, terminal_width)
     if event.kind == "reading":
-        return f"{event.elapsed_seconds:4.0f} s  {event.text}\n".encode()
+        return _reading(event, terminal_width)
     if event.kind == "command":  # to be copied: never wrapped
         return f"\n{event.text}\n".encode()
     before = b"\n" if event.kind == "explanation" else b""
     return before + _paragraph(event.text, terminal_width)
+
+
+def _reading(event: Event, terminal_width: int | None) -> bytes:
+    """A line of counts, one below the other; closer together where the terminal is too narrow."""
+    when, counts = f"{event.elapsed_seconds:4.0f} s  ", event.text
+    if terminal_width and len(when) + len(counts) > terminal_width:
+        counts = re.sub(" {3,}", "  ", counts)
+    return f"{when}{counts}\n".encode()
 
 
 def _paragraph(text: str, terminal_width: int | None) -> bytes:
