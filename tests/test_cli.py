@@ -475,6 +475,11 @@ TAKES_PROTOCOL = "To netstat of macOS, the BSDs and Windows it takes a protocol"
             "-tlnp",
             f"{SHOWS_PROGRAM}netinspect -l --proto tcp. {TAKES_PROTOCOL}: netinspect --proto tcp",
         ),
+        (
+            "-lantp",
+            "-lantp",
+            f"{SHOWS_PROGRAM}netinspect --proto tcp. {TAKES_PROTOCOL}: {TO_TCP}",
+        ),
         ("-anp", "-anp", f"{SHOWS_PROGRAM}netinspect. {TAKES_PROTOCOL}: netinspect --proto tcp"),
         (
             "-anp tcp",

@@ -377,3 +377,23 @@ def test_json_is_as_its_schema_says() -> None:
 def test_sources() -> None:
     out = run("translate", "--to", "macos", "--sources", "--", "netstat", "-tlnp").out
     assert "Sources:\n  ecki/net-tools@2ab3c5e netstat.c:" in out
+
+
+def test_only_lsof_prints_bare_pids() -> None:
+    out = run("translate", "--to", "macos", "--", "lsof", "-ti:8080").out
+    assert "with their processes and only the PIDs" in " ".join(out.split())
+    assert "lost: the PIDs alone: only lsof -t prints no more" in " ".join(out.split())
+    assert "  lsof -t -i:8080\n" in out
+    assert "netinspect --port 8080 --columns pid --no-header -o tsv\n" in out
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("bsd", "'bsd' is several systems: name macos, freebsd, openbsd or netbsd"),
+        ("netinspect", "what to type here is always said: leave --to netinspect out"),
+    ],
+)
+def test_words_that_are_no_system_by_themselves(word: str, message: str) -> None:
+    done = run("translate", "--to", word, "--", "netstat", "-an")
+    assert (done.status, done.err) == (2, f"netinspect: {message}\n")

@@ -102,9 +102,13 @@ def _check(cluster: Cluster) -> None:
 
 
 def _gnu(letters: str) -> str:
-    """The command for what letters mean to GNU netstat and ss."""
+    """The command for what letters mean to GNU netstat and ss.
+
+    As to netstat, -a wins over -l in any order; to ss the last of them does.
+    """
+    shown = SHARED.replace("l", "") if "a" in letters else SHARED
     protocols = [PROTOCOL_OF[letter] for letter in letters if letter in PROTOCOL_OF]
-    shared = "".join(dict.fromkeys(letter for letter in letters if letter in SHARED))
+    shared = "".join(dict.fromkeys(letter for letter in letters if letter in shown))
     words = ["netinspect", *([f"-{shared}"] if shared else [])]
     if protocols and sorted(set(protocols)) != DEFAULT_PROTOCOLS:
         words.append(f"--proto {','.join(dict.fromkeys(protocols))}")

@@ -185,6 +185,8 @@ def _remarks(
         elif answer.support == "partial" and answer.note:
             note = _with_values(_partly(intent, answer, tool, commands), question)
             yield Remark(intent, f"{title}: {note}", False)
+    if "terse" in question.asks and not flag_of(tool, "terse"):
+        yield Remark("terse", "the PIDs alone: only lsof -t prints no more", True)
     default = conflicts().behaviour.default_states.get(tool.id)
     if not question.states and default:
         yield Remark("states", f"states, as none are named: {default}", False)

@@ -340,6 +340,15 @@ def ss_filter() -> dict[str, Any]:
     return read_table("ss_filter", dict[str, Any])
 
 
+def refuse_group(word: str) -> None:
+    """Say which systems a word stands for that is not one of them.
+
+    :raises UsageError: it is such a word.
+    """
+    if word == "bsd":
+        raise UsageError("'bsd' is several systems: name macos, freebsd, openbsd or netbsd")
+
+
 def system_of(word: str) -> str:
     """The system that a word names, in any case: `macOS`, `osx` and `darwin` are one.
 
@@ -347,6 +356,7 @@ def system_of(word: str) -> str:
     """
     folded = word.casefold()
     found = SYSTEM_ALIASES.get(folded, folded)
+    refuse_group(folded)
     if found not in SYSTEMS:
         raise UsageError(unknown_word("system", word, SYSTEMS))
     return found

@@ -67,6 +67,8 @@ def _output(question: Question) -> list[str]:
         words += ["--columns", "proto,state,local,remote,timer"]
     if "no_header" in question.asks:
         words.append("--no-header")
+    if "terse" in question.asks:
+        words += ["--columns", "pid", "--no-header", "-o", "tsv"]
     if "json" in question.asks:
         words.append("--json")
     return words

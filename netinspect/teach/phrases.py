@@ -57,6 +57,7 @@ ASKS = {
     "wide": "nothing cut",
     "no_header": "without headings",
     "json": "for programs",
+    "terse": "only the PIDs",
     "selinux": "with SELinux contexts",
     "by_state": "with their states",
 }

@@ -194,4 +194,4 @@ def _asks(asks: set[str]) -> tuple[str, ...]:
     """Ids of intents.json: numeric hosts and numeric ports together are numeric."""
     if {"numeric_hosts", "numeric_ports"} <= asks:
         asks = asks | {"numeric"}
-    return tuple(sorted(asks - {"numeric_hosts", "numeric_ports", "internet", "and", "terse"}))
+    return tuple(sorted(asks - {"numeric_hosts", "numeric_ports", "internet", "and"}))

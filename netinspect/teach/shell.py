@@ -55,7 +55,11 @@ def read_command(words: Sequence[str]) -> Typed:
     before, argv = _before(parts[0])
     if not argv:
         raise UsageError("there is no command to look at: netinspect explain -- netstat -tulpn")
-    return Typed(before, argv, tuple(_stage(part) for part in parts[1:] if part))
+    stages = tuple(_stage(part) for part in parts[1:] if part)
+    if before and before[-1].prefix.program == "watch" and len(argv) == 1:  # by a shell, as ours
+        inner = read_command(argv) if " " in argv[0] else Typed((), argv, ())
+        return Typed((*before, *inner.before), inner.argv, (*inner.stages, *stages))
+    return Typed(before, argv, stages)
 
 
 def _readable(word: str) -> str:

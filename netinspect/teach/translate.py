@@ -23,6 +23,7 @@ from netinspect.teach.knowledge import (
     flags_of,
     intents,
     intents_source,
+    refuse_group,
     tools,
 )
 from netinspect.teach.phrases import describe
@@ -101,6 +102,9 @@ def find_targets(word: str, this_system: str) -> tuple[str, list[Tool]]:
         return SYSTEMS[name], sorted(found, key=lambda tool: tool.id not in PREFERRED)
     if name in tools():
         return tools()[name].title, [tools()[name]]
+    refuse_group(name)
+    if name == "netinspect":
+        raise UsageError("what to type here is always said: leave --to netinspect out")
     here = find_tool(this_system, name)
     found = [here] if here else [tool for tool in tools().values() if tool.program == name]
     if not found:
