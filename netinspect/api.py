@@ -105,6 +105,11 @@ class Listing:
         )
         self._owners: Owners | None = None
         self._processes: Processes | None = None
+        self._untold: dict[str, Callable[[Connection], bool]] = {}
+        if captures and tests_owners:
+            self._untold["processes"] = _has_owner
+        if captures and selection.needs_user:
+            self._untold["users"] = _has_user
 
     @property
     def tables(self) -> list[Table]:
@@ -116,7 +121,14 @@ class Listing:
         """What makes the answer partial, as far as it has been read."""
         lookers = (self._owners, self._processes)
         notes = [looker.note() for looker in lookers if looker is not None]
-        return (*self._chain.notes(), *(note for note in notes if note is not None))
+        notes += [
+            Note("filter_untold", None, f"the capture tells no {what}, and you ask for some")
+            for what in self._untold
+        ]
+        told = self._chain.notes()
+        if self.captures and any(read.owner_test for read in self._reads):
+            told = [note for note in told if note.code != "time_wait_hidden"]  # nobody's
+        return (*told, *(note for note in notes if note is not None))
 
     @property
     def looks_for_owners(self) -> bool:
@@ -159,6 +171,9 @@ class Listing:
 
     def _records(self, batch: Batch) -> list[Connection]:
         records = batch.records()
+        if self._untold:
+            missing = {k: test for k, test in self._untold.items() if not any(map(test, records))}
+            self._untold = missing
         return records if self._directions is None else self._directions.attach(records)
 
     def _owned(self) -> Iterator[list[Connection]]:
@@ -202,6 +217,15 @@ class Listing:
         for batch in self.batches():
             counts.update(batch.tally())
         return counts
+
+
+def _has_owner(connection: Connection) -> bool:
+    """Whether the source looked for who holds it."""
+    return connection.owner_status not in ("unsupported", "none")
+
+
+def _has_user(connection: Connection) -> bool:
+    return connection.uid is not None or connection.user is not None
 
 
 def _origin(captures: Captures | None) -> tuple[str | None, str | None, str | None]:

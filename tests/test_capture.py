@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -329,3 +330,27 @@ def test_all_protocols_are_all_that_are_in_the_capture(tmp_path: Path) -> None:
     assert [c.protocol for c in found] == ["tcp"]
     with pytest.raises(UsageError, match="unknown protocol 'x'"):
         snapshot(captures=[path], protocols=["all", "x"])
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"processes": ["x"]}, ["processes"]),
+        ({"pids": [3]}, ["processes"]),
+        ({"users": ["root"]}, ["users"]),
+        ({"expression": "process = x"}, ["processes"]),
+        ({"processes": ["x"], "users": ["root"]}, ["processes", "users"]),
+        ({"states": ["listen"]}, []),
+    ],
+)
+def test_a_filter_on_what_the_capture_does_not_tell(
+    tmp_path: Path, options: dict[str, Any], what: list[str]
+) -> None:
+    rows = "LISTEN 0 5 0.0.0.0:80 0.0.0.0:*\nTIME-WAIT 0 0 10.0.0.1:80 10.0.0.2:9\n"
+    silent = written(tmp_path, rows)
+    found = snapshot(captures=[silent], **options)
+    messages = [f"the capture tells no {name}, and you ask for some" for name in what]
+    assert [n.message for n in found.notes if n.code == "filter_untold"] == messages
+    lsof = "COMMAND PID USER FD TYPE DEVICE SIZE/OFF NODE NAME\nx 1 root 3u IPv4 7 0t0 TCP *:80\n"
+    telling = written(tmp_path, lsof, "lsof")
+    assert "filter_untold" not in {n.code for n in snapshot(captures=[telling], **options).notes}

@@ -176,7 +176,8 @@ def test_the_plan_says_what_is_read(capture: str) -> None:
 
 
 def test_what_does_not_exist_here_may_exist_there(capture: str) -> None:
-    assert run("--from", capture, "--pid", "999999999", "--user", "nobody-here").err == ""
+    done = run("--from", capture, "--pid", "999999999", "--user", "nobody-here")
+    assert "there is no" not in done.err
 
 
 def test_a_reader_that_goes_away(tmp_path: Path) -> None:
@@ -201,3 +202,21 @@ def test_without_root(capture: str) -> None:
         (2, f"netinspect: {capture}: Permission denied\n"),
         (1, done.stderr),  # this Python cannot be run by others
     )
+
+
+def test_bytes_that_are_not_utf8_are_shown_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "capture"
+    path.write_bytes(b"tcp4 0 0  \xff\xe9.22 *.* LISTEN\n")
+    done = run("--from", str(path), "--format", "macos-netstat", "--strict")
+    assert done.err.splitlines()[1:] == [
+        "  tcp4 0 0  \\xff\\xe9.22 *.* LISTEN",
+        "            ~~~~~~~~~~^",
+    ]
+
+
+def test_a_destination_whose_port_is_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "capture"
+    path.write_text("tcp4 0 0  10.0.0.1.50000 10.0.0.2.https TIME_WAIT\n", encoding="utf-8")
+    done = run("time-wait", "--from", str(path), "--format", "macos-netstat")
+    assert " 10.0.0.2  " in done.out
+    assert "None" not in done.out

@@ -155,3 +155,13 @@ def test_namespaces_of_processes(tmp_path: Path) -> None:
         (tmp_path / "net3").stat().st_ino,
     ]
     assert other_namespaces(str(tmp_path / "nowhere")) == []
+
+
+def test_a_capture_without_listeners_does_not_say_that_a_port_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "netstat.txt"
+    path.write_text("tcp4 0 0  10.0.0.1.22 10.0.0.2.5555 ESTABLISHED\n", encoding="utf-8")
+    done = run("port", "80", "--from", str(path), "--format", "macos-netstat")
+    assert done.err.splitlines()[-1] == (
+        "netinspect: no TCP listener is in the capture, as where -a was left out: a port may be "
+        "taken by one of those"
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from netinspect.sources.capture import Captures
 
 WORD_END = re.compile(r"\s|$")
+BAD_BYTE = re.compile("[\udc80-\udcff]")  # by surrogateescape
 
 
 def captures_of(options: dict[str, Any]) -> Captures | None:
@@ -60,6 +61,11 @@ def pointer(fault: Fault) -> Iterator[str]:
     before, rest = fault.text[: fault.column], fault.text[fault.column :]
     match = WORD_END.search(rest)
     word = rest[: match.start()] if match else rest
-    yield f"  {escape_part(fault.text)}"
-    under = "~" * (display_width(escape_part(word)) - 1) + "^"
-    yield f"  {' ' * display_width(escape_part(before))}{under}"
+    yield f"  {_shown(fault.text)}"
+    under = "~" * (display_width(_shown(word)) - 1) + "^"
+    yield f"  {' ' * display_width(_shown(before))}{under}"
+
+
+def _shown(text: str) -> str:
+    """A part of a row as it can be printed; a byte that is not UTF-8 is `\\xff`."""
+    return escape_part(BAD_BYTE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text))

@@ -207,6 +207,16 @@ def _notes(listing: Listing, wanted: Wanted, protocols: Iterable[Protocol]) -> I
             "there, so a port may be taken by one of those"
         )
         yield Note("bound_unseen", None, message)
+    if "tcp" in protocols and wanted.captures and not _has_listener(wanted.captures):
+        message = (
+            "no TCP listener is in the capture, as where -a was left out: a port may be taken by "
+            "one of those"
+        )
+        yield Note("listeners_unseen", None, message)
+
+
+def _has_listener(captures: Captures) -> bool:
+    return any(c.protocol == "tcp" and c.state == "LISTEN" for c in captures.listeners())
 
 
 def _namespaces(wanted: Wanted) -> list[Namespace]:

@@ -31,9 +31,9 @@ class Evidence(NamedTuple):
 
 
 def endpoint(address: str | None, port: int | None) -> str:
-    """`10.0.0.1:443`, `[::1]:443`."""
-    host = f"[{address}]" if address and ":" in address else address
-    return f"{host}:{port}"
+    """`10.0.0.1:443`, `[::1]:443`; without a port, which is a name in a capture, the address."""
+    host = f"[{address}]" if address and ":" in address else str(address)
+    return host if port is None else f"{host}:{port}"
 
 
 def name_of(destination: Destination) -> str:
