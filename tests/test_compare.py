@@ -56,6 +56,19 @@ CAPTURE = str(Path(__file__).parent / "fixtures/freebsd/12-netstat-an.txt")
             ],
         ),
         (
+            select(listening=True),
+            [
+                "netstat -tuln",
+                "netstat -an | grep -E '^tcp|^udp' | grep -E 'LISTEN|^udp'",
+                "ss -tuln",
+                'netstat -an | findstr "LISTENING UDP"',
+            ],
+        ),
+        (
+            select(listening=True, protocols=["udp"]),
+            ["netstat -uln", "netstat -an -p udp", "ss -uln", 'netstat -an | findstr "UDP"'],
+        ),
+        (
             select(),
             [
                 "netstat -tuan",

@@ -433,6 +433,18 @@ class TestSockstat:
     def test_a_user_that_is_not_known(self) -> None:
         assert printed(Sockstat(N), made(uid=None, user=None))[1].startswith("?        nginx ")
 
+    def test_what_takes_both_versions_is_of_each(self) -> None:
+        mapped = replace(
+            PLAIN,
+            family="ipv6",
+            local_address="::ffff:10.0.0.1",
+            remote_address="::ffff:10.0.0.2",
+        )
+        ipv4, ipv6 = Sockstat(N, versions="4"), Sockstat(N, versions="6")
+        for dialect, seen in ((ipv4, [PLAIN, DUAL, mapped]), (ipv6, [DUAL])):
+            assert [c for c in (PLAIN, DUAL, mapped) if dialect.shows(c)] == seen
+        assert printed(ipv4, mapped)[1].endswith("tcp4   10.0.0.1:44321        10.0.0.2:443")
+
     def test_an_unbound_end_of_a_unix_connection(self) -> None:
         peer = replace(UNIX_PEER, remote_address="/run/x", peer_inode=1)
         assert printed(Sockstat(N), peer)[1].endswith(" stream -> /run/x")

@@ -22,8 +22,8 @@ def meaning(line: CommandLine, output: Output) -> Impersonation:
     check_options(line, ACCEPTED, INSTEAD)
     refuse_operands(line)
     is_inet = line.has("-4", "-6", "-P")
-    versions = [flag[1] for flag in ("-4", "-6") if line.has(flag)]
-    inet = [p + version for p in _protocols(line) for version in versions or ["4", "6"]]
+    versions = "".join(flag[1] for flag in ("-4", "-6") if line.has(flag))
+    inet = _protocols(line)
     has_unix = line.has("-u") or not is_inet
     protocols = [*(inet if is_inet or not line.has("-u") else []), *(["unix"] if has_unix else [])]
     ports = [o.argument or "" for o in line.options if o.flag == "-p"]
@@ -31,7 +31,11 @@ def meaning(line: CommandLine, output: Output) -> Impersonation:
     if line.has("-l") != line.has("-c"):
         shown = "listening" if line.has("-l") else "connected"
     dialect = Sockstat(
-        output.names, shown, is_numeric=line.has("-n"), has_header=not line.has("-q")
+        output.names,
+        shown,
+        is_numeric=line.has("-n"),
+        has_header=not line.has("-q"),
+        versions=versions or "46",
     )
     return Impersonation(select(protocols=protocols, ports=_words(ports) or None), dialect)
 

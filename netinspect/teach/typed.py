@@ -27,6 +27,7 @@ OUR_KEYWORDS = frozenset(
     )
 )
 UNKNOWN_KIND = "it knows no sockets of this kind"
+UDP_LISTENS = "UDP has no listening state: all its sockets are shown"
 NO_STATE = "rows without a state cannot be told apart by it"
 
 
@@ -62,6 +63,7 @@ class Search(NamedTuple):
 
 GREP = Search("grep {}", "grep -E {}", (":", " "))
 BSD_GREP = GREP._replace(port=("[.]", " "))
+START_OF_UDP = {BSD_GREP.one: "^udp", 'findstr "{}"': "UDP"}
 FINDSTR = Search('findstr "{}"', 'findstr "{}"', (":", ""))
 
 
@@ -171,6 +173,9 @@ def _searched(
     found = [sorted(starts)] if starts else []
     if states:
         words = [spelling.get(s, s) for s in sorted(states) if s not in ("UNCONN", "UNKNOWN")]
+        if selection.listening and "udp" in _protocols(selection):
+            words = [*words, START_OF_UDP[search.one]] if "tcp" in _protocols(selection) else []
+            notes.append(UDP_LISTENS)
         found += [list(dict.fromkeys(words))] if words else []
         notes += [NO_STATE] if "UNCONN" in states else []
     for clause in selection.port_clauses:

@@ -18,6 +18,7 @@ from netinspect.model import Connection, Owner
 from netinspect.render.dialects.dialect import Block, Names, unix_name, without_zone
 
 ANY = ("0.0.0.0", "::")
+MAPPED = "::ffff:"
 UNKNOWN = "?"
 HEADING = "USER     COMMAND    PID   FD PROTO  LOCAL ADDRESS         FOREIGN ADDRESS"
 Shown = Literal["all", "listening", "connected"]
@@ -30,12 +31,15 @@ class Sockstat(NamedTuple):
     :param shown: -l, -c, or both of them or none.
     :param is_numeric: -n: users as numbers.
     :param has_header: False with -q.
+    :param versions: of IP, with -4 or -6 alone; a socket for both is of each (inp_vflag, which is
+        what gather_inet() compares), one whose addresses are v4-mapped is of IPv4.
     """
 
     names: Names
     shown: Shown = "all"
     is_numeric: bool = False
     has_header: bool = True
+    versions: str = "46"
 
     @property
     def needs_owners(self) -> bool:
@@ -55,6 +59,8 @@ class Sockstat(NamedTuple):
     def shows(self, connection: Connection) -> bool:
         """Whether there is a row for it; what is connected has a peer."""
         if connection.protocol not in ("tcp", "udp", "unix"):
+            return False
+        if connection.protocol != "unix" and not set(_version(connection)) & set(self.versions):
             return False
         has_peer = connection.remote_address is not None or bool(connection.peer_inode)
         return self.shown == "all" or (self.shown == "connected") == has_peer
@@ -102,11 +108,19 @@ class Sockstat(NamedTuple):
         if address is None or address in ANY:
             return f"*:{port or '*'}"
         host = self.names(without_zone(address))
+        if "." in host:
+            host = host.removeprefix(MAPPED)
         return f"[{host}]:{port or '*'}" if ":" in host else f"{host}:{port or '*'}"
 
 
 def _protocol(c: Connection) -> str:
     if c.protocol == "unix":
         return c.type[:6]
-    family = {"ipv4": "4", "ipv6": "6"}[c.family]
-    return c.protocol + ("46" if c.dual_stack is True else family)
+    return c.protocol + _version(c)
+
+
+def _version(c: Connection) -> str:
+    if c.dual_stack is True:
+        return "46"
+    is_mapped = (c.local_address or "").startswith(MAPPED)
+    return "4" if c.family == "ipv4" or is_mapped else "6"
