@@ -10,7 +10,8 @@ from netinspect.errors import UsageError
 from netinspect.filters.words import parse_states
 from netinspect.model import State
 from netinspect.render.escape import display_width
-from netinspect.teach.states import diagram, find_states, spellings, state_table
+from netinspect.teach.states import TcpState, diagram, find_states, spellings, state_table
+from netinspect.teach.states_text import state_lines
 from tests.program import run, run_on_terminal
 
 TABLE = state_table()
@@ -38,13 +39,22 @@ def test_the_numbers_are_distinct_and_the_hexadecimal_one_is_the_decimal_one() -
 
 
 @pytest.mark.parametrize("state", TABLE.states, ids=lambda s: s.state)
-def test_each_state_is_marked_in_the_diagram_and_nothing_moves(state: object) -> None:
-    assert state in TABLE.states
-    for found in TABLE.states:
-        marked = "\n".join(diagram([found]))
-        assert f"[{found.state}]" in marked
-        assert marked.replace("[", " ").replace("]", " ").split() == " ".join(TABLE.diagram).split()
-        assert marked.count("[") == " ".join(TABLE.diagram).split().count(found.state)
+@pytest.mark.parametrize(("width", "drawn"), [(80, TABLE.diagram), (60, TABLE.narrow_diagram)])
+def test_each_state_is_marked_in_the_diagram_and_nothing_moves(
+    state: TcpState, width: int, drawn: tuple[str, ...]
+) -> None:
+    words = " ".join(drawn).split()
+    lines = diagram([state], width)
+    marked = "\n".join(lines)
+    assert f"[{state.state}]" in marked
+    assert marked.replace("[", " ").replace("]", " ").split() == words
+    assert marked.count("[") == words.count(state.state)
+    assert max(map(len, lines)) <= width
+
+
+def test_in_a_narrow_terminal_no_line_is_too_long() -> None:
+    for state in TABLE.states:
+        assert max(map(display_width, state_lines(state, 60))) <= 60
 
 
 def test_one_state_in_full() -> None:

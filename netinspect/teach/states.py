@@ -67,6 +67,7 @@ class StateTable(Struct, frozen=True):
     states: tuple[TcpState, ...]
     extra: tuple[OtherState, ...]
     diagram: tuple[str, ...]
+    narrow_diagram: tuple[str, ...]
     diagram_source: str
     sources: dict[str, str]
 
@@ -101,9 +102,11 @@ def find_states(words: Iterable[str]) -> tuple[list[TcpState], list[OtherState]]
     )
 
 
-def diagram(marked: Iterable[TcpState]) -> list[str]:
-    """The state machine in text, with these states in brackets."""
-    lines = list(state_table().diagram)
+def diagram(marked: Iterable[TcpState], width: int | None = None) -> list[str]:
+    """The state machine in text, with these states in brackets; the small one in little room."""
+    table = state_table()
+    is_narrow = width is not None and width < max(map(len, table.diagram))
+    lines = list(table.narrow_diagram if is_narrow else table.diagram)
     for state in marked:
         # the blanks on both sides become the brackets: nothing moves
         name = re.compile(rf"(?<![\w:]) ?\b{state.state}\b ?")

@@ -39,10 +39,10 @@ def state_lines(state: TcpState, width: int) -> Iterator[str]:
         )
     yield from paragraph(state.pile, width, first="Many of them: ", indent=INDENT)
     yield ""
-    yield from diagram([state])
+    yield from diagram([state], width)
     yield ""
     yield from _spelling_lines(state, width)
-    yield from _number_lines(state)
+    yield from _number_lines(state, width)
     word = state.state.lower().replace("_", "-")
     yield f"Show them: netinspect -s {word}"
 
@@ -73,13 +73,14 @@ def _system(tool: str) -> str:
     return SYSTEMS.get(system, system.capitalize())
 
 
-def _number_lines(state: TcpState) -> Iterator[str]:
-    yield (
-        f"Number: {state.linux_kernel_number} on Linux ({state.linux_proc_hex} in /proc/net/tcp), "
-        f"{state.bsd_number} on macOS and the BSDs,"
-    )
+def _number_lines(state: TcpState, width: int) -> Iterator[str]:
     mib = f"{state.tcp_mib.name}({state.tcp_mib.number})"
-    yield f"{INDENT}{state.windows_mib_number} on Windows, {mib} in the TCP-MIB"
+    numbers = (
+        f"{state.linux_kernel_number} on Linux ({state.linux_proc_hex} in /proc/net/tcp), "
+        f"{state.bsd_number} on macOS and the BSDs, {state.windows_mib_number} on Windows, "
+        f"{mib} in the TCP-MIB"
+    )
+    yield from paragraph(numbers, width, first="Number: ", indent=INDENT)
 
 
 def other_lines(other: OtherState, width: int) -> Iterator[str]:
