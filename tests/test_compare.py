@@ -333,7 +333,7 @@ class TestProgram:
         ]
         assert second["command"] == "ss -tan"
         assert list(second) == [
-            *("dialect", "title", "command", "flags", "notes", "output", "hidden"),
+            *("dialect", "title", "command", "flags", "notes", "output", "hidden", "sources"),
         ]
 
     def test_at_most_ten_for_people(self) -> None:
@@ -356,3 +356,10 @@ class TestProgram:
     def test_an_unknown_dialect(self) -> None:
         done = run("compare", "--dialects", "gun")
         assert done == (2, "", "netinspect: unknown dialect 'gun'; did you mean gnu?\n")
+
+
+def test_where_the_facts_are_from() -> None:
+    done = run("compare", "--sources", "--proto", "tcp", "--limit", "0")
+    assert "\nSources:\n" in done.out
+    for source in ("ecki/net-tools@", "apple-oss-distributions/network_cmds@"):
+        assert source in done.out

@@ -16,14 +16,13 @@ from netinspect.cli.options import (
     end,
     explain_plan,
     filter_options,
-    format_options,
     option,
     output_of,
     selection_of,
 )
 from netinspect.cli.output import has_colour, print_error, terminal_width
 from netinspect.cli.sections import SectionCommand
-from netinspect.cli.teaching import write_document, write_lines
+from netinspect.cli.teaching import teaching_options, text_width, write_document, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +51,7 @@ def _dialect_words() -> tuple[str, ...]:
     help="By comma: gnu (netstat of Linux), bsd (of macOS), ss, windows. Without: gnu,bsd.",
     shell_complete=complete_words(_dialect_words),
 )
-@format_options(("table", "json"))
+@teaching_options
 @option(
     OUTPUT,
     "--limit",
@@ -138,6 +137,11 @@ def _write(
     width = terminal_width()
     text = Text(width, has_colour=has_colour(options["color"], is_terminal=width is not None))
     write_lines(text.lines(sides))
+    if options["with_sources"]:
+        from netinspect.teach.translate_text import source_lines
+
+        found = [source for printed in sides for source in printed.side.sources]
+        write_lines(["", *source_lines(found, text_width())])
     shown = len(sides[0].slots)
     if shown < total:
         print_error(f"{shown} of {total} sockets; --limit {total} shows all")

@@ -14,10 +14,11 @@ from netinspect.model import Connection, Envelope, Note
 from netinspect.render.dialects import DIALECTS
 from netinspect.render.dialects.bsd import HOST_WIDTH
 from netinspect.render.dialects.dialect import Dialect
+from netinspect.teach.command_line import CommandLine
 from netinspect.teach.getopt import take_apart
 from netinspect.teach.impersonate import impersonate
 from netinspect.teach.knowledge import flags_of
-from netinspect.teach.typed import Typed, typed
+from netinspect.teach.typed import typed
 
 SYSTEMS = {"gnu": "linux", "bsd": "macos", "ss": "linux", "windows": "windows"}
 DEFAULT_DIALECTS = ("gnu", "bsd")
@@ -44,6 +45,9 @@ class Side(Struct, frozen=True):
     ]
     output: Annotated[tuple[str, ...], Meta(description="the lines that it prints")]
     hidden: Annotated[int, Meta(description="sockets that it would not show")]
+    sources: Annotated[
+        tuple[str, ...], Meta(description="where the meanings and the format are from")
+    ]
 
 
 class Comparison(Envelope, frozen=True, kw_only=True):
@@ -138,25 +142,32 @@ def print_side(
     dialect = impersonate(SYSTEMS[name], command.argv, is_terminal=is_terminal).dialect
     slots, below = _slots(dialect, connections)
     hidden = sum(slot.row is None for slot in slots)
+    line = take_apart(SYSTEMS[name], command.argv)
     side = Side(
         name,
-        take_apart(SYSTEMS[name], command.argv).tool.title,
+        line.tool.title,
         command.text,
-        tuple(_flags(SYSTEMS[name], command)),
+        tuple(_flags(line)),
         (*command.notes, *_facts(name, dialect, connections), *_hidden(hidden, len(slots))),
         tuple(_lines(slots, below)),
         hidden,
+        tuple(dict.fromkeys(_sources(line))),
     )
     return Printed(side, slots, below)
 
 
-def _flags(system: str, command: Typed) -> Iterable[FlagMeaning]:
-    line = take_apart(system, command.argv)
+def _flags(line: CommandLine) -> Iterable[FlagMeaning]:
     known = flags_of(line.tool)
     for option in line.options:
         argument = f" {option.argument}" if option.argument else ""
         meaning = known[option.flag].meaning if option.flag in known else ""
         yield FlagMeaning(f"{option.flag}{argument}", _first_sentence(meaning))
+
+
+def _sources(line: CommandLine) -> Iterable[str]:
+    known = flags_of(line.tool)
+    yield from (known[o.flag].source for o in line.options if o.flag in known)
+    yield line.tool.source
 
 
 def _first_sentence(text: str) -> str:
