@@ -226,7 +226,7 @@ def test_time_wait_in_a_capture_of_processes_is_unknown(tmp_path: Path) -> None:
 
 def test_what_psutil_does_not_tell_is_unknown() -> None:
     for args in ("recv_q > 0", "user = root", "inode = 7"):
-        done = run("check", "--source", "psutil", "-w", "10", *args.split())
+        done = run("check", "--source", "psutil", "-w", "10", "-t", "100", *args.split())
         assert done.status == 3
         assert "; psutil tells no " in done.out
 

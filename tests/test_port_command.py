@@ -13,7 +13,7 @@ import pytest
 from netinspect.model import Connection, Snapshot
 from netinspect.sources.binding import may_take_low_ports
 from netinspect.sources.namespaces import other_namespaces
-from tests.program import Done, run
+from tests.program import ROOT, Done, environment, run
 from tests.records import ENVELOPE, made
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
@@ -165,3 +165,13 @@ def test_a_capture_without_listeners_does_not_say_that_a_port_is_free(tmp_path: 
         "netinspect: no TCP listener is in the capture, as where -a was left out: a port may be "
         "taken by one of those"
     )
+
+
+def test_bind_here_tells_nothing_of_another_system() -> None:
+    env = environment(
+        NETINSPECT_PLATFORM="darwin", NETINSPECT_ROOT=str(ROOT / "tests/roots/macos-26")
+    )
+    done = run("port", "631", env=env)
+    assert done.status == 1
+    assert done.out.startswith("port 631 is taken: cupsd (pid 97) listens on 127.0.0.1:631")
+    assert "EADDRINUSE?" in done.out

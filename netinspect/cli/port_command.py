@@ -96,6 +96,7 @@ def _wanted(words: tuple[str, ...], options: dict[str, Any]) -> Wanted:
     from netinspect.cli.port_question import Wanted
     from netinspect.filters.addresses import parse_address
     from netinspect.filters.words import split_words
+    from netinspect.sources.platforms import is_elsewhere
 
     tables = _tables(split_words(options["protocols"]))
     addresses = tuple(map(parse_address, split_words(options["addresses"])))
@@ -104,7 +105,8 @@ def _wanted(words: tuple[str, ...], options: dict[str, Any]) -> Wanted:
         ranges=_ranges(split_words(words)),
         tables=tables,
         addresses=addresses,
-        is_probing=not options["no_probe"],
+        # bind() here tells nothing of another system
+        is_probing=not options["no_probe"] and not is_elsewhere(),
         source=options["source"],
         captures=captures_of(options),
     )
