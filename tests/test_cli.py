@@ -614,6 +614,7 @@ SEE_COMPLETION = "(see netinspect completion --help)"
         ("lst -l", "unknown command or condition 'lst'; did you mean list?"),
         ("zzz", f"unknown command or condition 'zzz'; expected one of {FIRST_WORDS}"),
         ("-l list", "'list': a command comes before its options: netinspect list ..."),
+        ("time-wait stat", "unknown condition 'stat'; did you mean state?"),
         ("list sumary", "unknown command or condition 'sumary'; did you mean summary?"),
         ("-s tmie-wait", "unknown state 'tmie-wait'; did you mean time-wait?"),
         ("-s listen,establshed", "unknown state 'establshed'; did you mean established?"),

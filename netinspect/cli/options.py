@@ -10,7 +10,7 @@ import click
 from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.output import print_error, print_notes
 from netinspect.cli.sections import SectionOption
-from netinspect.errors import UsageError
+from netinspect.errors import UsageError, unknown_word
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -345,15 +345,17 @@ def check_words(words: tuple[str, ...]) -> None:
 
     :raises UsageError: they do not.
     """
-    from netinspect.cli.app import COMMANDS, unknown_first_word
-    from netinspect.filters.keywords import begins_expression
+    from netinspect.cli.app import COMMANDS, DEFAULT_COMMAND, unknown_first_word
+    from netinspect.filters.keywords import KEYWORDS, begins_expression
 
     if not words or begins_expression(words[0]):
         return
     word = words[0]
     if word in COMMANDS:
         raise UsageError(f"{word!r}: a command comes before its options: netinspect {word} ...")
-    raise unknown_first_word(word)
+    if click.get_current_context().info_name == DEFAULT_COMMAND:  # which need not be named
+        raise unknown_first_word(word)
+    raise UsageError(unknown_word("condition", word, KEYWORDS))
 
 
 def explain_plan(listing: Listing, *, is_wanted: bool) -> None:
