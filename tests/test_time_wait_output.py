@@ -252,7 +252,7 @@ SEE = " (see netinspect time-wait --help)"
                 "redis, all, none"
             ),
         ),
-        ("443", "unknown command or condition '443'"),
+        ("443", "unknown condition '443'"),
     ],
 )
 def test_wrong_usage(words: str, message: str) -> None:
