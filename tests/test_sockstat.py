@@ -251,7 +251,10 @@ def test_what_is_recognised() -> None:
     assert not FORMAT.recognises(["USER PID FD", "root sshd 668 4 tcp4 *:22 *:*"])
 
 
-COMMANDS = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "Zs"]), max_size=10)
+# One that is called "?" cannot be told from none that is known.
+COMMANDS = st.text(
+    st.characters(codec="ascii", categories=["L", "N", "P", "Zs"]), max_size=10
+).filter(lambda command: command.strip() not in ("?", "??"))
 
 
 @given(COMMANDS, st.integers(1, 99999), st.integers(0, 9999), st.sampled_from([12, 15]))

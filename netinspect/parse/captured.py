@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
+from netinspect.errors import CellError
 from netinspect.model import Connection, Note, decode_name
 
 MOST_KEPT = 20
@@ -55,6 +56,10 @@ class Faults:
         self.notes: list[Note] = []
         self._remarks: dict[str, int] = {}
 
+    def add_cell(self, line: int, text: str, error: CellError) -> None:
+        """Count a row of which one cell is not what stands there."""
+        self.add(line, text, max(text.find(error.text), 0), error.expected)
+
     def add(self, line: int, text: str, column: int, expected: str) -> None:
         """Count a row, see `Fault`."""
         self.count += 1
@@ -76,6 +81,29 @@ class Faults:
 Lines: TypeAlias = Iterable[str]
 # Yields batches of up to about BATCH_SIZE records, in the order of the rows.
 Reader: TypeAlias = Callable[[Lines, Faults], Iterator[list[Connection]]]
+
+
+def read_rows(
+    lines: Lines, faults: Faults, read: Callable[[str], Connection | None]
+) -> Iterator[list[Connection]]:
+    """Batches of what `read` makes of the lines, each by itself; see `Reader`.
+
+    :param read: None for a line that is no row of a socket; raises CellError.
+    """
+    batch: list[Connection] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = read(line)
+        except CellError as error:
+            faults.add_cell(number, line, error)
+            continue
+        if record is not None:
+            batch.append(record)
+            if len(batch) >= BATCH_SIZE:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
 
 
 class Format(NamedTuple):

@@ -145,11 +145,6 @@ def split_endpoint(cell: str) -> tuple[str, str]:
     return host, port
 
 
-def column_of(line: str, text: str) -> int:
-    """Where in a row a cell stands, or 0."""
-    return max(line.find(text), 0)
-
-
 def exposure_of(address: str, state: State, protocol: Protocol) -> Exposure | None:
     """From where a listener on this address can be reached; None for other sockets, and names."""
     if state != ("LISTEN" if protocol in WITH_LISTEN else "UNCONN"):

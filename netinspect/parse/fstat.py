@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from netinspect.errors import CellError
 from netinspect.model import Connection, Owner
 from netinspect.parse.bsd_address import endpoints_by_family, without_brackets
-from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
+from netinspect.parse.captured import Faults, Format, Lines, captured_name, read_rows
 from netinspect.parse.captured_socket import (
     NOWHERE,
     UNTOLD,
@@ -77,23 +77,15 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
     Raw sockets are left out: their addresses are not told.
     """
     is_peer_first = False
-    batch: list[Connection] = []
-    for number, line in enumerate(lines, start=1):
+
+    def row(line: str) -> Connection | None:
+        nonlocal is_peer_first
         if HEADER.match(line):
             is_peer_first = not OPENBSD_HEADER.match(line)
-            continue
-        try:
-            socket = plain_socket(line) or any_socket(line, faults, is_peer_first=is_peer_first)
-        except CellError as error:
-            faults.add(number, line, max(line.find(error.text), 0), error.expected)
-            continue
-        if socket is not None:
-            batch.append(socket)
-            if len(batch) >= BATCH_SIZE:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+            return None
+        return plain_socket(line) or any_socket(line, faults, is_peer_first=is_peer_first)
+
+    return read_rows(lines, faults, row)
 
 
 PLAIN_HOSTS = PlainHosts(ENDPOINTS["ipv4"])

@@ -28,7 +28,6 @@ from netinspect.parse.captured_socket import (
     inet_socket,
     unix_socket,
 )
-from netinspect.parse.cells import column_of
 
 TCP_STATES: dict[str, State] = {
     **{state: state for state in STATES},
@@ -273,5 +272,5 @@ def collect(told: Iterable[Told], faults: Faults) -> Iterator[list[Connection]]:
             if found is not None:
                 sockets.add(found)
         except CellError as error:
-            faults.add(line, text, column_of(text, error.text), error.expected)
+            faults.add_cell(line, text, error)
     yield from sockets.batches()

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Protocol, SocketType, State
 from netinspect.parse.bsd_address import TCP_STATES, endpoints_by_family
-from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines
+from netinspect.parse.captured import Faults, Format, Lines, read_rows
 from netinspect.parse.captured_socket import NOWHERE, UNTOLD, Kind, Queues, inet_socket
 from netinspect.parse.cells import Numbers
 from netinspect.parse.netstat_unix import UNIX_ROW, UnixRows, unix_listener, unix_row
@@ -215,21 +215,11 @@ def read(
 ) -> Iterator[list[Connection]]:
     """The sockets of a whole netstat, see `captured.Reader`."""
     netstat = Netstat(faults, is_wide=is_wide, tells_dual=tells_dual)
-    batch: list[Connection] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            socket = netstat.connection(line) or netstat.socket(line)
-        except CellError as error:
-            faults.add(number, line, max(line.find(error.text), 0), error.expected)
-            continue
-        if socket is not None:
-            batch.append(socket)
-            if len(batch) >= BATCH_SIZE:
-                yield batch
-                batch = []
-    batch += netstat.unix_rows.sockets()
-    if batch:
-        yield batch
+    yield from read_rows(
+        lines, faults, lambda line: netstat.connection(line) or netstat.socket(line)
+    )
+    if unix := list(netstat.unix_rows.sockets()):
+        yield unix
 
 
 class Signs(NamedTuple):

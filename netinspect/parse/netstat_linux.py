@@ -31,7 +31,6 @@ from netinspect.parse.cells import (
     Ports,
     States,
     canonical_address,
-    column_of,
     exposure_of,
     kind,
     split_endpoint,
@@ -208,7 +207,7 @@ class Reading:
                 return [self._unix(line)]
             self._title(line)
         except CellError as error:
-            self._faults.add(number, line, column_of(line, error.text), error.expected)
+            self._faults.add_cell(number, line, error)
         return []
 
     def _title(self, line: str) -> None:

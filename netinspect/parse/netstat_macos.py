@@ -21,9 +21,9 @@ from collections.abc import Iterator, Sequence
 from netinspect.errors import CellError
 from netinspect.model import Connection, State
 from netinspect.parse.bsd_address import TCP_STATES, Endpoint, Endpoints
-from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines
+from netinspect.parse.captured import Faults, Format, Lines, read_rows
 from netinspect.parse.captured_socket import UNTOLD, Kind, Queues, inet_socket
-from netinspect.parse.cells import Numbers, column_of
+from netinspect.parse.cells import Numbers
 from netinspect.parse.macos_unix import UNIX_ROW, UnixRows, unix_row
 from netinspect.parse.macos_verbose import read_columns
 
@@ -196,21 +196,9 @@ def read(
     :param queues: those of the listeners; rows of `netstat -L` before the sockets add to them.
     """
     netstat = Netstat(faults, queues)
-    batch: list[Connection] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            record = netstat.record(line)
-        except CellError as error:
-            faults.add(number, line, column_of(line, error.text), error.expected)
-            continue
-        if record is not None:
-            batch.append(record)
-            if len(batch) >= BATCH_SIZE:
-                yield batch
-                batch = []
-    batch += netstat.unix_rows.sockets()
-    if batch:
-        yield batch
+    yield from read_rows(lines, faults, netstat.record)
+    if unix := list(netstat.unix_rows.sockets()):
+        yield unix
 
 
 def recognises(lines: Sequence[str]) -> bool:

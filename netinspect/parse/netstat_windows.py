@@ -95,7 +95,7 @@ def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
                 _check(line, faults)
         except CellError as error:
             is_row_known = False
-            faults.add(number, line, max(line.find(error.text), 0), error.expected)
+            faults.add_cell(number, line, error)
     if batch:
         yield batch
 

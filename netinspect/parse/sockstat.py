@@ -22,7 +22,7 @@ from netinspect.errors import CellError
 from netinspect.model import Connection, Family, Owner, SocketType, State
 from netinspect.parse.address import MOST_REMEMBERED
 from netinspect.parse.bsd_address import TCP_STATES, Endpoint, endpoints_by_family, without_brackets
-from netinspect.parse.captured import BATCH_SIZE, Faults, Format, Lines, captured_name
+from netinspect.parse.captured import Faults, Format, Lines, captured_name, read_rows
 from netinspect.parse.captured_socket import UNTOLD, Holder, Kind, inet_socket, unix_socket
 from netinspect.parse.netstat_bsd import KINDS
 from netinspect.parse.plain_cells import CONNECTED, FAMILIES, PLAIN_PORTS, PlainHosts, PlainNumbers
@@ -81,25 +81,17 @@ class Layout(NamedTuple):
 def read(lines: Lines, faults: Faults) -> Iterator[list[Connection]]:
     """A record for each descriptor, see `captured.Reader`: a socket may come several times."""
     layout = Layout()
-    batch: list[Connection] = []
-    for number, line in enumerate(lines, start=1):
+
+    def row(line: str) -> Connection | None:
+        nonlocal layout
         if header := HEADER.match(line):
             layout = layout_of(header, line)
-            continue
+            return None
         if not line.strip():
-            continue
-        try:
-            socket = plain_socket(line, layout) or any_socket(line, layout, faults)
-        except CellError as error:
-            faults.add(number, line, max(line.find(error.text), 0), error.expected)
-            continue
-        if socket is not None:
-            batch.append(socket)
-            if len(batch) >= BATCH_SIZE:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+            return None
+        return plain_socket(line, layout) or any_socket(line, layout, faults)
+
+    return read_rows(lines, faults, row)
 
 
 def layout_of(header: re.Match[str], line: str) -> Layout:

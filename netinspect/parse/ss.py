@@ -31,7 +31,6 @@ from netinspect.parse.cells import (
     SOCKET_TYPES,
     Numbers,
     Ports,
-    column_of,
     exposure_of,
     kind,
     split_endpoint,
@@ -166,7 +165,7 @@ class Reading:
         try:
             record = self._row(line, continued)
         except CellError as error:
-            self._faults.add(number, line, column_of(line, error.text), error.expected)
+            self._faults.add_cell(number, line, error)
             return
         if record:
             self._put(record)
