@@ -105,7 +105,8 @@ def test_a_destination() -> None:
         (SERVER, "ESTABLISHED", None, 3),
         (OTHER, "ESTABLISHED", None, 9),
     )
-    client, server = shown.destinations
+    client, other, server = shown.destinations
+    assert (other.time_wait, other.established, other.used_percent) == (0, 9, 9.0)
     assert client == Destination(
         side="client",
         local_address="10.0.0.1",
@@ -144,9 +145,10 @@ def test_a_destination() -> None:
     assert shown.created_per_second == 3.0
 
 
-def test_a_destination_without_time_wait_is_shown_when_its_ports_run_out() -> None:
+def test_a_destination_without_time_wait_takes_ports_too() -> None:
     assert only(seen((REMOTE, "ESTABLISHED", None, 50))).severity == "warning"
-    assert seen((REMOTE, "ESTABLISHED", None, 49)).destinations == ()
+    assert only(seen((REMOTE, "ESTABLISHED", None, 49))).severity == "ok"
+    assert seen((SERVER, "ESTABLISHED", None, 49)).destinations == ()
 
 
 def test_the_worst_come_first() -> None:

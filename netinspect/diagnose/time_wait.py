@@ -54,7 +54,7 @@ def picture(
     settings: Settings,
     rate_seconds: int = RATE_SECONDS,
 ) -> Picture:
-    """The destinations that have sockets in TIME_WAIT or too few ports left, the worst first.
+    """The destinations of clients, and the servers that have sockets in TIME_WAIT; the worst first.
 
     :param tallies: they are given up one by one: there may be as many as sockets.
     :param rate_seconds: of how many seconds rates are the mean.
@@ -65,7 +65,7 @@ def picture(
     is_timed = length is not None and all(tally.is_timed for tally in tallies.values())
     pairs = (tallies.popitem() for _ in range(len(tallies)))
     judged = (judge(end, tally, ports, settings, rate_seconds) for end, tally in pairs)
-    shown = [d for d in judged if d.time_wait or d.severity in ("warning", "critical")]
+    shown = [d for d in judged if d.side == "client" or d.time_wait]
     for key in reversed(ORDER):
         shown.sort(key=key)
     rate = round(created_within(waiting, rate_seconds) / rate_seconds, 1)
