@@ -542,3 +542,12 @@ def test_what_another_source_does_not_tell() -> None:
     assert reason("unix_backlog", seen._replace(sources=("ss",))) == "ss tells no unix queues"
     told = scene([replace(PLAIN, timer=Timer("keepalive", 1, 0))])._replace(sources=("ss",))
     assert faults("fin_wait2_leak", told) == []
+
+
+def test_what_the_options_leave_out_is_not_checked() -> None:
+    seen = scene()._replace(protocols=frozenset(("tcp",)))
+    assert reason("unix_backlog", seen) == "the options leave unix sockets out"
+    assert reason("udp_drops", seen) == "the options leave udp sockets out"
+    assert faults("accept_queue_overflow", seen) == []
+    limits = SystemLimits(conntrack_count=1, conntrack_max=100)
+    assert faults("conntrack_full", seen._replace(limits=limits)) == []

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from netinspect.diagnose.finding import Confidence, Severity
 from netinspect.diagnose.scene import Scene
-from netinspect.errors import UsageError, unknown_word
-from netinspect.model import Connection
+from netinspect.errors import NotCheckedError, UsageError, unknown_word
+from netinspect.model import Connection, Protocol
 
 
 class Threshold(NamedTuple):
@@ -35,7 +35,7 @@ Look = Callable[[Scene, Limits], Iterable[Fault]]
 
 
 class Rule(NamedTuple):
-    """A rule and its thresholds.
+    """A rule and its thresholds. `protocol`: of the sockets that it is about, None for none.
 
     `look` raises NotCheckedError when the scene lacks what it needs.
     """
@@ -44,12 +44,15 @@ class Rule(NamedTuple):
     title: str
     look: Look
     thresholds: tuple[Threshold, ...] = ()
+    protocol: Protocol | None = "tcp"
 
     def faults(self, scene: Scene, changed: Mapping[str, float]) -> Iterator[Fault]:
         """What is found with these thresholds in place of its own.
 
         :raises NotCheckedError: it cannot be told.
         """
+        if scene.protocols is not None and self.protocol and self.protocol not in scene.protocols:
+            raise NotCheckedError(f"the options leave {self.protocol} sockets out")
         values = {threshold.name: threshold.value for threshold in self.thresholds}
         yield from self.look(scene, {**values, **changed})
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from netinspect.diagnose.time_wait_evidence import Evidence
 from netinspect.errors import NotCheckedError
 from netinspect.limits import SystemLimits
-from netinspect.model import Connection, State
+from netinspect.model import Connection, Protocol, State
 from netinspect.settings import Settings
 
 # A socket in these says something by being there.
@@ -108,7 +108,7 @@ class Scene(NamedTuple):
     `counters` are the kernel's at the last moment, `grown` what they grew by: by name, without
     those that this system does not count. `ports` is what there is to tell of connections by where
     they lead, `crowd` are some of those to ends that many lead to. `is_by_process`: only what a
-    process holds was let through.
+    process holds was let through. `protocols` are those that were looked at; None: all.
     """
 
     first: Moment
@@ -122,6 +122,7 @@ class Scene(NamedTuple):
     seconds: float | None
     sources: tuple[str, ...] = LINUX_SOURCES
     is_by_process: bool = False
+    protocols: frozenset[Protocol] | None = None
 
     def need_unheld(self) -> None:
         """For rules about sockets that no process has.

@@ -152,6 +152,7 @@ def _observation(
         seconds=seconds,
         sources=listing.envelope.sources,
         is_by_process=selection.owner_test() is not None,
+        protocols=frozenset(table.protocol for table in selection.tables),
     )
     return Observation(scene, listing, notes)
 

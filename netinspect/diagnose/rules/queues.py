@@ -137,5 +137,5 @@ RULES = (
             Threshold("age_seconds", 5, "since they came", "ours"),
         ),
     ),
-    Rule("unix_backlog", "The queue of a unix socket is full", unix_backlog, (PERCENT,)),
+    Rule("unix_backlog", "The queue of a unix socket is full", unix_backlog, (PERCENT,), "unix"),
 )

@@ -69,17 +69,20 @@ RULES = (
         "The table of tracked connections fills up",
         conntrack,
         (Threshold("percent", 75, "of nf_conntrack_max", "node_exporter's node-mixin"),),
+        None,
     ),
     Rule(
         "udp_drops",
         "A program loses datagrams",
         udp_drops,
         (Threshold("datagrams", 1, "between two moments", "any growth is loss"),),
+        "udp",
     ),
     Rule(
         "file_descriptor_limit",
         "A process has nearly all descriptors open that it may have",
         file_descriptors,
         (Threshold("percent", 80, "of RLIMIT_NOFILE", "ours"),),
+        None,
     ),
 )
