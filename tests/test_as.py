@@ -324,3 +324,12 @@ class TestProgram:
         ]
         bare = run("--from", path, "-o", "ss", "--no-header", "--proto", "udp", "--limit", "1")
         assert bare.out == "UNCONN 0      0      0.0.0.0:514 0.0.0.0:*\n"
+
+
+def test_where_a_meaning_is_from_is_said_beside_the_rows() -> None:
+    plain = run("as", "gnu", "netstat", "-tan")
+    done = run("as", "--sources", "gnu", "netstat", "-tan")
+    assert (done.status, done.out.splitlines()[0]) == (0, plain.out.splitlines()[0])
+    sources = [line for line in done.err.splitlines() if line.startswith("netinspect: source: ")]
+    assert len(sources) == 4  # of -t, -a and -n, and of how they are read
+    assert "source: " not in plain.err

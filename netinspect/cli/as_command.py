@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netinspect.cli.exit_status import ExitStatus
-from netinspect.cli.options import source_options
+from netinspect.cli.options import option, source_options
 from netinspect.cli.output import print_error, terminal_width
 from netinspect.cli.sections import SectionCommand
 from netinspect.errors import UsageError
@@ -55,6 +55,13 @@ def _complete_programs(
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 @source_options
+@option(
+    "Options",
+    "--sources",
+    "with_sources",
+    is_flag=True,
+    help="Also say on stderr where it is from what the words mean there.",
+)
 @click.argument("system", metavar="SYSTEM", shell_complete=_complete_systems)
 @click.argument(
     "words",
@@ -95,4 +102,7 @@ def command(system: str, words: tuple[str, ...], **options: Any) -> int:
     status = print_in_dialect(found.selection, found.dialect, options)
     for remark in found.remarks:
         print_error(remark)
+    if options["with_sources"]:
+        for source in found.sources:
+            print_error(f"source: {source}")
     return status or ExitStatus.DONE

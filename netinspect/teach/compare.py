@@ -16,7 +16,7 @@ from netinspect.render.dialects.bsd import HOST_WIDTH
 from netinspect.render.dialects.dialect import Dialect
 from netinspect.teach.command_line import CommandLine
 from netinspect.teach.getopt import take_apart
-from netinspect.teach.impersonate import impersonate
+from netinspect.teach.impersonate import impersonate, sources_of
 from netinspect.teach.knowledge import flags_of
 from netinspect.teach.typed import typed
 
@@ -151,7 +151,7 @@ def print_side(
         (*command.notes, *_facts(name, dialect, connections), *_hidden(hidden, len(slots))),
         tuple(_lines(slots, below)),
         hidden,
-        tuple(dict.fromkeys(_sources(line))),
+        sources_of(line),
     )
     return Printed(side, slots, below)
 
@@ -162,12 +162,6 @@ def _flags(line: CommandLine) -> Iterable[FlagMeaning]:
         argument = f" {option.argument}" if option.argument else ""
         meaning = known[option.flag].meaning if option.flag in known else ""
         yield FlagMeaning(f"{option.flag}{argument}", _first_sentence(meaning))
-
-
-def _sources(line: CommandLine) -> Iterable[str]:
-    known = flags_of(line.tool)
-    yield from (known[o.flag].source for o in line.options if o.flag in known)
-    yield line.tool.source
 
 
 def _first_sentence(text: str) -> str:

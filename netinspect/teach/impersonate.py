@@ -31,11 +31,13 @@ class Impersonation(NamedTuple):
     """What a command line asks for.
 
     :param remarks: what is otherwise than there.
+    :param sources: where it is from what the words mean there.
     """
 
     selection: Selection
     dialect: Dialect
     remarks: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 class Output(NamedTuple):
@@ -70,7 +72,14 @@ def impersonate(
     module = import_module(f"netinspect.teach.{MODULES[line.tool.id]}")
     meaning: Meaning = module.meaning
     found = meaning(line, Output(names_for(is_terminal=is_terminal), width))
-    return found._replace(remarks=(*remarks, *found.remarks))
+    return found._replace(remarks=(*remarks, *found.remarks), sources=sources_of(line))
+
+
+def sources_of(line: CommandLine) -> tuple[str, ...]:
+    """Where it is from what the flags of a command line mean, and how it is read."""
+    known = flags_of(line.tool)
+    found = (known[option.flag].source for option in line.options if option.flag in known)
+    return tuple(dict.fromkeys((*found, line.tool.source)))
 
 
 def _warning(error: Failure) -> str:
