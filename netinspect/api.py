@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from netinspect.grouping.record import Group, Groups, LeftOut
     from netinspect.grouping.tally import Tally
     from netinspect.processes import ProcessDetails, Processes
+    from netinspect.relay import Relay
     from netinspect.sources.capture import Captures
 
 # Where there may be nothing to look for: a batch holds up to some hundred sockets.
@@ -69,6 +70,8 @@ class Listing:
     :param captures: read these in place of this system's sockets.
     :param with_holders: whether somebody looks at users, descriptors and every process, not at one
         process alone, which some systems tell much faster; None: as with owners.
+    :param relay: two processes may take turns at a listing of all sockets without owners: then each
+        iterates over its part, and `relay` puts what is made of the parts in order.
     :raises SourceError: the system's sockets cannot be read.
     """
 
@@ -82,16 +85,20 @@ class Listing:
         with_holders: bool | None = None,
         with_direction: bool = False,
         is_extended: bool = False,
+        relay: Relay | None = None,
     ) -> None:
         self.selection = selection
         host, system, taken_at = _origin(captures)
         has_direction = with_direction or selection.needs_direction
         self.captures = captures
         self._directions = _read_directions(selection, source, captures) if has_direction else None
-        self._chain: Chain | Captures = captures or Chain(candidates(source))
         self._is_extended = is_extended
         parts = selection.expanded()
         tests_owners = any(part.owner_test() for part in parts)
+        has_tests = len(parts) > 1 or tests_owners or any(part.socket_test() for part in parts)
+        self._chain: Chain | Captures = captures or Chain(
+            candidates(source, None if has_tests or with_owners else relay)
+        )
         self._with_owners = with_owners or tests_owners
         self._with_holders = tests_owners or (with_owners if with_holders is None else with_holders)
         self._reads = [

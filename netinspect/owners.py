@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from array import array
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from netinspect.model import Connection, Note, Owner, decode_name
+from netinspect.relay import may_fork
 
 # A descriptor costs about 5 microseconds, a fork 2 milliseconds.
 FORK_FROM_DESCRIPTORS = 4000
@@ -177,7 +177,7 @@ def _scan_all(
 ) -> list[Scan]:
     """One pass over all processes, shared with a forked worker when that is worth its cost."""
     sizes = {pid: _descriptor_count(pid, root) for pid in pids}
-    if sum(sizes.values()) < fork_from or not _may_fork():
+    if sum(sizes.values()) < fork_from or not may_fork():
         return [_scan(pids, wanted, root)]
     ours, theirs = _halves(sizes)
     with _Worker(theirs, wanted, root) as worker:
@@ -190,11 +190,6 @@ def _descriptor_count(pid: int, root: str) -> int:
         return os.stat(f"{root}/{pid}/fd").st_size
     except OSError:
         return 0
-
-
-def _may_fork() -> bool:
-    """Not on one processor, and not beside other threads: they may hold locks in the child."""
-    return len(os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
 
 
 def _halves(sizes: dict[int, int]) -> tuple[list[int], list[int]]:

@@ -16,7 +16,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOT = "netinspect"
 
 # Which rooms a room may import, besides itself.
-LEAVES = {"addresses", "ends", "errors", "extended", "limits", "model", "query", "settings"}
+LEAVES = {
+    "addresses",
+    "ends",
+    "errors",
+    "extended",
+    "limits",
+    "model",
+    "query",
+    "relay",
+    "settings",
+}
 BELOW_API = LEAVES | {"filters", "grouping", "owners", "parse", "processes", "sources"}
 BELOW_MONITOR = BELOW_API | {"api", "diagnose", "render", "teach"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -25,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extended": set(),
     "model": {"extended"},
     "query": {"errors", "model"},
+    "relay": {"errors"},
     "settings": set(),
     "limits": set(),
     "ends": {"model", "settings"},

@@ -101,6 +101,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     selection = selection_of(options, words)
 
     from netinspect.api import Listing
+    from netinspect.relay import Relay
     from netinspect.render.dialects import DIALECTS
     from netinspect.render.listing import render_listing
 
@@ -111,6 +112,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
 
         return list_in_dialect(selection, options, shown)
     with_owners = shown.needs_owners and not options["quiet"]
+    relay = Relay()
     listing = Listing(
         selection,
         source=options["source"],
@@ -119,15 +121,15 @@ def command(words: tuple[str, ...], **options: Any) -> int:
         with_holders=shown.needs_holders and not options["quiet"],
         with_direction=shown.needs_direction and not options["quiet"],
         is_extended=shown.needs_extended and not options["quiet"],
+        relay=relay if shown.is_streamed and not options["quiet"] else None,
     )
     explain_plan(listing, is_wanted=options["explain_plan"])
     if options["quiet"]:
         return _quiet_status(listing, selection, options)
-    write(
-        render_listing(
-            listing, shown, listing.envelope, lambda: listing.notes, describe=listing.describe
-        )
+    chunks = render_listing(
+        listing, shown, listing.envelope, lambda: listing.notes, describe=listing.describe
     )
+    write(relay.in_order(chunks))
     return end(listing, selection, options)
 
 

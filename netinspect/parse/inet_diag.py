@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import compress, repeat
 from socket import AF_INET, AF_INET6
@@ -134,6 +134,12 @@ def tally(reply: Reply, protocol: Protocol, seen: Seen) -> Counter[tuple[Table, 
     keys = zip(families, states, map(bool, ports), strict=True)
     are_new = seen.add(cookies, states)
     return _named_tally(Counter(keys if are_new is None else compress(keys, are_new)), protocol)
+
+
+def cookies_and_states(reply: Reply) -> tuple[Sequence[int], Sequence[int]]:
+    """Of the sockets of one reply."""
+    _, states, _, cookies = columns(reply, TALLY)
+    return cookies, states
 
 
 def _named_tally(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections import deque
+from collections.abc import Iterable, Sequence
 from itertools import compress, islice
 
 from netinspect.parse.inet_numbers import PEERLESS
@@ -38,6 +40,25 @@ class Seen:
             return None
         fresh = set(islice(reversed(self.cookies), added))
         return [_is_first(cookie, fresh) or not cookie for cookie in cookies]
+
+    def tell(self, replies: Iterable[tuple[Sequence[int], Sequence[int]]]) -> bytes:
+        """What another process that reads the rest of the dump has to remember of these replies.
+
+        :param replies: the cookies and states of each.
+        """
+        latest: deque[int] = deque(maxlen=self.LATEST)
+        peerless: list[int] = []
+        for cookies, states in replies:
+            latest.extend(cookies)
+            if not PEERLESS.isdisjoint(states):
+                peerless += compress(cookies, [state in PEERLESS for state in states])
+        return array("Q", [len(peerless), *peerless, *latest]).tobytes()
+
+    def hear(self, told: bytes) -> None:
+        """Remember what another process saw."""
+        count, *cookies = array("Q", told)
+        self.peerless.update(cookies[:count])
+        self.cookies.update(dict.fromkeys(cookies))
 
     def _forget_old(self) -> None:
         """Make room, between two replies."""

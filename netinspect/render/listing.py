@@ -55,6 +55,12 @@ class Presentation(NamedTuple):
     is_extended: bool = False  # with all that can be told of each socket and its owners
 
     @property
+    def is_streamed(self) -> bool:
+        """Whether each socket is shown as it comes, whatever came before and follows."""
+        is_written_here = self.format in ("table", "wide", *MACHINE_FORMATS)
+        return is_written_here and not self.sort and self.limit is None
+
+    @property
     def needs_owners(self) -> bool:
         """Whether anything of it shows owners or sorts by them."""
         shown = [*self.columns, *(key.column for key in self.sort)]

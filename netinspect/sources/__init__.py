@@ -18,6 +18,7 @@ from netinspect.sources.platforms import platform, preferred_sources
 
 if TYPE_CHECKING:
     from netinspect.query import Query
+    from netinspect.relay import Relay
 
 KIND = attrgetter("protocol", "family", "state")
 
@@ -79,10 +80,10 @@ class Source(Protocol):
         """
 
 
-def _sock_diag() -> Source:
+def _sock_diag(relay: Relay | None = None) -> Source:
     from netinspect.sources.sock_diag import SockDiag
 
-    return SockDiag()
+    return SockDiag(relay)
 
 
 def _proc() -> Source:
@@ -121,14 +122,14 @@ SOURCES: dict[str, Callable[[], Source]] = {
 SOURCE_NAMES = ("auto", *SOURCES)
 
 
-def candidates(name: str) -> list[Callable[[], Source]]:
+def candidates(name: str, relay: Relay | None = None) -> list[Callable[[], Source]]:
     """What makes the sources to ask, each for what those before it do not offer.
 
     :param name: one of SOURCE_NAMES; `auto` is for what this platform has.
+    :param relay: what a source may share a long answer with another process by.
     :raises UsageError: it is none of them.
     """
     if name not in SOURCE_NAMES:
         raise UsageError(unknown_word("source", name, SOURCE_NAMES))
-    if name != "auto":
-        return [SOURCES[name]]
-    return [SOURCES[name] for name in preferred_sources(platform())]
+    names = preferred_sources(platform()) if name == "auto" else (name,)
+    return [partial(_sock_diag, relay) if n == "sock_diag" else SOURCES[n] for n in names]

@@ -1,37 +1,31 @@
-"""sock_diag on Linux: one netlink socket a dump, read by a thread of its own."""
+"""sock_diag on Linux: the kernel's own tables of sockets."""
 
 from __future__ import annotations
 
-import errno
-import socket
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from queue import SimpleQueue
-from threading import Thread
+from itertools import islice
+from socket import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from netinspect.errors import NetinspectError, RefusedError, SourceError, UntestedError
+from netinspect.errors import RefusedError, UntestedError
 from netinspect.model import Connection, Note, Protocol, State, Table
 from netinspect.parse import inet_diag
 from netinspect.parse.inet_records import Names
-from netinspect.parse.netlink import Reply, decode_reply
+from netinspect.parse.netlink import Reply
 from netinspect.parse.seen import Seen
 from netinspect.query import TRUE, Query, kernel_test
 from netinspect.sources import tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
+from netinspect.sources.netlink import dump, open_socket, read_replies, send
 
 if TYPE_CHECKING:
     from netinspect.parse.extended import Extender
+    from netinspect.relay import Relay
 
-NETLINK_SOCK_DIAG = 4
-# The kernel fills at most 32 KiB at a time, unless a single message is larger (af_netlink.c).
-SMALLEST_READ = 1 << 16
-ANSWER_TIMEOUT_S = 10
-# struct timeval
-TIMEVAL = struct.Struct("@ll")
-
+# 256 KiB: 2,100 sockets without their attributes, 400 with
+REPLIES_A_TURN = 8
 TCP4, TCP6 = Table("tcp", "ipv4"), Table("tcp", "ipv6")
 
 
@@ -42,8 +36,10 @@ class SockDiag:
     gives_owners = False
     gives_extended = True
 
-    def __init__(self) -> None:
+    def __init__(self, relay: Relay | None = None) -> None:
+        """:param relay: two processes may share a long dump of it, each yields half of it."""
         self.notes: list[Note] = []
+        self._relay = relay
         self.refusals: dict[tuple[Table, ...], str] = {}  # of conditions, by what was asked for
         self._names = Names(UserNames(), InterfaceNames())
         self._brought: tuple[int, Table] | None = None  # the other family of TCP, by query
@@ -73,10 +69,11 @@ class SockDiag:
     ) -> Iterator[InetBatch]:
         seen = Seen()
         extender = self._make_extender() if query.is_extended else None
+        ask = partial(dump_in_turns, self._relay, seen) if self._relay else dump
         if query.condition == TRUE:
-            replies = dump(encode(query, with_condition=False))
+            replies = ask(encode(query, with_condition=False))
         else:
-            replies = self._ask_with_condition(tables, query, encode)
+            replies = self._ask_with_condition(tables, query, encode, ask)
         for reply in replies:
             yield InetBatch(reply, tables[0].protocol, self._names, seen, extender)
 
@@ -90,7 +87,11 @@ class SockDiag:
         return self._extender
 
     def _ask_with_condition(
-        self, tables: tuple[Table, ...], query: Query, encode: Callable[..., bytes]
+        self,
+        tables: tuple[Table, ...],
+        query: Query,
+        encode: Callable[..., bytes],
+        ask: Callable[[bytes], Iterator[Reply]],
     ) -> Iterator[Reply]:
         """All replies; to a request without condition where the kernel does not know a test."""
         from netinspect.sources.conditions import for_kernel, why_not
@@ -99,7 +100,7 @@ class SockDiag:
         asked = for_kernel(query)
         request, plain = (encode(asked, with_condition=is_with) for is_with in (True, False))
         refusal = "that is too long for it" if request == plain and condition != TRUE else None
-        replies = dump(request)
+        replies = ask(request)
         try:
             first = next(replies)
         except RefusedError as error:
@@ -113,7 +114,34 @@ class SockDiag:
         self.refusals[tables] = refusal
         if problem := why_not(condition, refusal):
             raise UntestedError(problem)
-        yield from dump(plain)
+        yield from ask(plain)
+
+
+def dump_in_turns(relay: Relay, seen: Seen, request: bytes) -> Iterator[Reply]:
+    """The replies to one request, as far as they are this process's. See `dump`."""
+    with open_socket() as netlink:
+        send(netlink, request)
+        yield from relay.turns(_Turns(netlink, seen))
+
+
+class _Turns(NamedTuple):
+    """A dump that two processes read. What one has seen may come again to the other."""
+
+    netlink: socket
+    seen: Seen
+
+    def read(self) -> tuple[list[Reply], bool]:
+        """Some replies, and whether the dump ends with them."""
+        replies = list(islice(read_replies(self.netlink), REPLIES_A_TURN))
+        return replies, replies[-1].is_last
+
+    def tell(self, replies: list[Reply]) -> bytes:
+        """The cookies to remember."""
+        return self.seen.tell(map(inet_diag.cookies_and_states, replies))
+
+    def hear(self, told: bytes) -> None:
+        """Remember them here too."""
+        self.seen.hear(told)
 
 
 class InetBatch(NamedTuple):
@@ -151,116 +179,3 @@ class UnixBatch(NamedTuple):
     def tally(self) -> Counter[tuple[Table, State]]:
         """The counts of all unix sockets."""
         return tally_records(self.records())
-
-
-def open_socket() -> socket.socket:
-    """A netlink socket to sock_diag whose reads end after ANSWER_TIMEOUT_S.
-
-    :raises RefusedError: this system, or what this process may do, has no such sockets.
-    """
-    try:
-        netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
-        netlink.bind((0, 0))
-    except AttributeError:
-        raise RefusedError("this system has no netlink sockets") from None
-    except OSError as error:
-        raise RefusedError(f"netlink is refused: {error.strerror}") from None
-    # A timeout of Python's own would cost a poll() a read.
-    netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEVAL.pack(ANSWER_TIMEOUT_S, 0))
-    return netlink
-
-
-def dump(request: bytes, read_size: int = SMALLEST_READ) -> Iterator[Reply]:
-    """The replies to one request, read ahead by a thread.
-
-    recv() releases the interpreter lock while the kernel fills the buffer, so the next reply is
-    made while the one before is decoded. When the kernel has more to say at a time than is read at
-    a time, the dump begins again with larger reads: what comes twice is known by its cookie.
-
-    :raises RefusedError: the kernel does not offer this, or we may not ask.
-    :raises SourceError: the kernel fails, or does not answer in time.
-    :raises ParseError: an answer is not netlink.
-    """
-    try:
-        yield from _dump_once(request, read_size)
-    except _TruncatedError:
-        yield from dump(request, 2 * read_size)
-
-
-def _dump_once(request: bytes, read_size: int) -> Iterator[Reply]:
-    with open_socket() as netlink:
-        reader = _Reader(netlink, request, read_size)
-        reader.start()
-        try:
-            yield from reader.take()
-        finally:
-            reader.is_wanted = False
-            reader.join()
-
-
-class _TruncatedError(SourceError):
-    """A read brought less than the kernel had to say."""
-
-
-class _Reader(Thread):
-    """Asks, and reads until the dump ends, fails, or nobody wants more of it."""
-
-    def __init__(self, netlink: socket.socket, request: bytes, read_size: int) -> None:
-        super().__init__(name="sock_diag", daemon=True)
-        self.netlink = netlink
-        self.request = request
-        self.read_size = read_size
-        self.replies: SimpleQueue[Reply | NetinspectError] = SimpleQueue()
-        self.is_wanted = True
-
-    def run(self) -> None:
-        """The thread: put each reply, the last one last, or what went wrong."""
-        try:
-            send(self.netlink, self.request)
-            is_last = False
-            while self.is_wanted and not is_last:
-                reply = decode_reply(receive(self.netlink, self.read_size))
-                is_last = reply.is_last
-                self.replies.put(reply)
-        except NetinspectError as error:
-            self.replies.put(error)
-
-    def take(self) -> Iterator[Reply]:
-        """Each reply when it is there; raise what the reading raised."""
-        is_last = False
-        while not is_last:
-            reply = self.replies.get()
-            if isinstance(reply, NetinspectError):
-                raise reply
-            yield reply
-            is_last = reply.is_last
-
-
-def send(netlink: socket.socket, request: bytes) -> None:
-    """Send a request. The kernel makes the first reply before this returns.
-
-    :raises RefusedError: we may not ask.
-    """
-    try:
-        netlink.send(request)
-    except OSError as error:
-        raise RefusedError(f"netlink is refused: {error.strerror}") from None
-
-
-def receive(netlink: socket.socket, read_size: int) -> bytes:
-    """One read of whole messages.
-
-    :raises SourceError: nothing came in time, the read failed, or there was more than read_size.
-    """
-    try:
-        data, _, flags, _ = netlink.recvmsg(read_size)
-    except BlockingIOError:
-        raise SourceError(
-            f"the kernel did not answer a sock_diag request within {ANSWER_TIMEOUT_S} s"
-        ) from None
-    except OSError as error:
-        name = errno.errorcode.get(error.errno or 0, "?")
-        raise SourceError(f"reading sock_diag failed: {error.strerror} ({name})") from None
-    if flags & socket.MSG_TRUNC:
-        raise _TruncatedError(f"the kernel had more to say than {read_size} bytes")
-    return data

@@ -1,0 +1,222 @@
+"""Two processes that take turns at one long answer: while one reads, the other works.
+
+A thread does not help, for the interpreter lock lets only one of two decode. So the process forks
+in the middle of the answer, and both go on from there with all that they know. What they read comes
+from one cursor (a netlink socket), so a baton says whose turn it is. What the helper would write
+goes to the leader, which puts the turns in order.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from struct import Struct
+from typing import BinaryIO, NoReturn, Protocol, TypeVar
+
+from netinspect.errors import NetinspectError, SourceError
+
+# A message through a pipe: its kind, and how many bytes follow
+#   00 04000000 and 4 bytes
+HEADER = Struct("=BI")
+GO_ON, END, FAILED = range(3)
+ENDED_EARLY = b"the process that helped to read ended before it was done"
+# What a fork is worth: it costs 3 ms, a turn 5.
+TURNS_ALONE = 5
+
+T = TypeVar("T")
+
+
+class Job(Protocol[T]):
+    """What the two take turns at."""
+
+    def read(self) -> tuple[list[T], bool]:
+        """What a turn is about, and whether it is the last."""
+
+    def tell(self, items: list[T]) -> bytes:
+        """What the other one has to know of these."""
+
+    def hear(self, told: bytes) -> None:
+        """Learn what the other one told."""
+
+
+def may_fork() -> bool:
+    """Not on one processor, and not beside other threads: they may hold locks in the child."""
+    return len(os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
+
+
+class Relay:
+    """One answer, given by this process alone or, if it gets long, by two.
+
+    `turns` is where it is read, `in_order` where it leaves. All that happens between has to happen
+    as it is asked for: what becomes of one item, before the next is taken.
+    """
+
+    def __init__(self) -> None:
+        self._side: _Leader | _Helper | None = None
+
+    def turns(self, job: Job[T]) -> Iterator[T]:
+        """All items; of the first long job, those of this process's turns."""
+        side, alone, is_last = None, TURNS_ALONE, False
+        while not is_last and side is None:
+            items, is_last = job.read()
+            yield from items
+            alone -= 1
+            if alone == 0 and not is_last and self._side is None and may_fork():
+                side = self._side = _fork()
+        if side is not None:
+            yield from side.turns(job)
+
+    def in_order(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The whole answer; to be iterated over to its end. The helper ends in here.
+
+        :raises NetinspectError: either process failed.
+        """
+        try:
+            for chunk in chunks:
+                yield from (chunk,) if self._side is None else self._side.put(chunk)
+            if self._side is not None:
+                yield from self._side.rest()
+        except NetinspectError as error:
+            if not isinstance(self._side, _Helper):
+                raise
+            self._side.fail(error)
+        finally:
+            if self._side is not None:
+                self._side.leave()
+
+
+class _Side:
+    """One of the two, with its ends of the pipes."""
+
+    def __init__(self, baton_from: int, baton_to: int) -> None:
+        self._baton_from = open(baton_from, "rb")
+        self._baton_to = open(baton_to, "wb")
+
+    def take_turns(self, job: Job[T], *, is_first: bool) -> Iterator[list[T]]:
+        """What this one reads, till one of them had the last. The other may read as soon as it has.
+
+        One that has ended will not read any more: whether it was its time shows in its answer.
+        """
+        is_last = False
+        while not is_last:
+            if not is_first:
+                kind, told = _receive(self._baton_from) or (END, b"")
+                if kind == END:
+                    return
+                job.hear(told)
+            is_first = False
+            items, is_last = job.read()
+            with suppress(BrokenPipeError):
+                _send(self._baton_to, END if is_last else GO_ON, job.tell(items))
+            yield items
+
+
+class _Leader(_Side):
+    """The process that was there before, which writes."""
+
+    def __init__(self, helper: int, baton_from: int, baton_to: int, answers: int) -> None:
+        super().__init__(baton_from, baton_to)
+        self._helper = helper
+        self._answers = open(answers, "rb")
+        self._due: float = 0  # turns of the helper before what comes next
+        self._is_over = False
+
+    def turns(self, job: Job[T]) -> Iterator[T]:
+        for items in self.take_turns(job, is_first=True):
+            yield from items
+            self._due += 1
+        self._due = math.inf
+
+    def put(self, chunk: bytes) -> Iterator[bytes]:
+        """A piece of this one's answer, after what comes before it of the other's."""
+        yield from self.rest()
+        yield chunk
+
+    def rest(self) -> Iterator[bytes]:
+        """The other one's answer, as far as it is due."""
+        while self._due > 0 and not self._is_over:
+            kind, answer = _receive(self._answers) or (FAILED, ENDED_EARLY)
+            if kind == FAILED:
+                raise SourceError(answer.decode())
+            self._is_over = kind == END
+            self._due -= 1
+            yield answer
+
+    def leave(self) -> None:
+        """The helper ends when nobody listens to it."""
+        for pipe in (self._baton_from, self._baton_to, self._answers):
+            with suppress(BrokenPipeError):  # what it was not told is still buffered
+                pipe.close()
+        os.waitpid(self._helper, 0)
+
+
+class _Helper(_Side):
+    """The forked process. It never returns: nothing but its turns is its own."""
+
+    def __init__(self, baton_from: int, baton_to: int, answers: int) -> None:
+        super().__init__(baton_from, baton_to)
+        self._answers = open(answers, "wb")
+        self._answer: list[bytes] = []
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def turns(self, job: Job[T]) -> Iterator[T]:
+        for items in self.take_turns(job, is_first=False):
+            yield from items
+            _send(self._answers, GO_ON, b"".join(self._answer))
+            self._answer.clear()
+        _send(self._answers, END)
+        self.leave()
+
+    def put(self, chunk: bytes) -> Iterator[bytes]:
+        """Keep a piece of the answer, till the turn is over."""
+        self._answer.append(chunk)
+        return iter(())
+
+    def rest(self) -> Iterator[bytes]:
+        """Nothing is left."""
+        return iter(())
+
+    def fail(self, error: NetinspectError) -> None:
+        """Say so to the leader."""
+        _send(self._answers, FAILED, str(error).encode())
+
+    def leave(self) -> NoReturn:
+        """End without a word: what was buffered before the fork is the leader's."""
+        os._exit(0)
+
+
+def _fork() -> _Leader | _Helper | None:
+    """Begin to be two; None: there may be no more processes."""
+    pipes = [os.pipe() for _ in range(3)]
+    try:
+        helper = os.fork()
+    except OSError:
+        for descriptor in (end for pipe in pipes for end in pipe):
+            os.close(descriptor)
+        return None
+    (baton, to_helper), (from_helper, back), (answers, answer) = pipes
+    ours, theirs = (from_helper, to_helper, answers), (baton, back, answer)
+    for descriptor in ours if helper == 0 else theirs:
+        os.close(descriptor)
+    return _Leader(helper, *ours) if helper else _Helper(*theirs)
+
+
+def _send(pipe: BinaryIO, kind: int, data: bytes = b"") -> None:
+    """:raises BrokenPipeError: the other process has ended."""
+    pipe.write(HEADER.pack(kind, len(data)))
+    pipe.write(data)
+    pipe.flush()
+
+
+def _receive(pipe: BinaryIO) -> tuple[int, bytes] | None:
+    """What the other process has sent; None when it has ended."""
+    header = pipe.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    kind, length = HEADER.unpack(header)
+    data = pipe.read(length)
+    return None if len(data) < length else (kind, data)
