@@ -8,6 +8,7 @@ goes to the leader, which puts the turns in order.
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import signal
@@ -24,8 +25,11 @@ from netinspect.errors import NetinspectError, SourceError
 HEADER = Struct("=BI")
 GO_ON, END, FAILED = range(3)
 ENDED_EARLY = b"the process that helped to read ended before it was done"
-# What a fork is worth: it costs 3 ms, a turn 5.
+# A fork costs 3 ms, as much as a turn: what follows has to be worth it.
 TURNS_ALONE = 5
+
+# Room for an answer, so that the helper can go on before it is taken (pipe(7): 64 KiB else)
+PIPE_BYTES = 1 << 20
 
 T = TypeVar("T")
 
@@ -52,7 +56,7 @@ class Relay:
     """One answer, given by this process alone or, if it gets long, by two.
 
     `turns` is where it is read, `in_order` where it leaves. All that happens between has to happen
-    as it is asked for: what becomes of one item, before the next is taken.
+    as it is asked for: what becomes of one turn, before the next begins.
     """
 
     def __init__(self) -> None:
@@ -199,6 +203,8 @@ def _fork() -> _Leader | _Helper | None:
             os.close(descriptor)
         return None
     (baton, to_helper), (from_helper, back), (answers, answer) = pipes
+    with suppress(OSError):
+        fcntl.fcntl(answer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     ours, theirs = (from_helper, to_helper, answers), (baton, back, answer)
     for descriptor in ours if helper == 0 else theirs:
         os.close(descriptor)

@@ -205,7 +205,7 @@ def test_a_mount_that_is_not_there(tmp_path: Path) -> None:
 
 
 def lines(*connections: Connection, width: int | None = None) -> list[list[str]]:
-    return list(fact_lines(connections, width))
+    return [text.split("\n")[1:] for text in fact_lines(connections, width)]
 
 
 def test_what_is_set_is_told_in_the_words_of_ss() -> None:

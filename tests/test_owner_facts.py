@@ -108,9 +108,9 @@ def test_facts_are_wrapped_to_the_terminal() -> None:
 
 def test_a_fact_that_is_longer_than_a_line_has_a_line_of_its_own() -> None:
     owner = Owner(78, "x", 3, command_line=("x" * 30,), user="root")
-    [lines] = fact_lines([made(owners=(owner,))], width=20)
-    assert lines == ["    x(pid=78,fd=3)", f"        command {'x' * 30}", "        user root"]
+    [text] = fact_lines([made(owners=(owner,))], width=20)
+    assert text == f"\n    x(pid=78,fd=3)\n        command {'x' * 30}\n        user root"
 
 
 def test_without_anything_more_there_is_no_line() -> None:
-    assert list(fact_lines([made(), made()], None)) == [[], []]
+    assert list(fact_lines([made(), made()], None)) == ["", ""]

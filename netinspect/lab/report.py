@@ -56,9 +56,10 @@ def _table(event: Event, terminal_width: int | None) -> bytes:
     return b"".join(render_table([list(event.connections or ())], layout))
 
 
-def _indented(remark: str, terminal_width: int | None) -> list[str]:
-    indent = "    "
-    return [indent + line for line in _wrapped(remark, (terminal_width or WIDTH) - len(indent))]
+def _indented(remark: str, terminal_width: int | None) -> str:
+    indent = "\n    "
+    lines = _wrapped(remark, (terminal_width or WIDTH) + 1 - len(indent))
+    return "".join(indent + line for line in lines)
 
 
 def render_catalog(*, is_json: bool) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, repeat
-from operator import not_
+from operator import itemgetter, not_
 from struct import Struct, calcsize
 from typing import Any, TypeVar
 
@@ -187,9 +187,13 @@ class Extender:
 
         :raises ParseError: an attribute is longer than its message.
         """
-        extensions = dict(self._extensions(reply))
-        extensions.pop(0, None)  # a cookie of 0 is none: it would be anybody's
-        found = (extensions.get(record.cookie or 0, NOTHING) for record in records)
+        pairs = list(self._extensions(reply))
+        if [cookie or None for cookie, _ in pairs] == [record.cookie for record in records]:
+            found: Iterable[Extension] = map(itemgetter(1), pairs)
+        else:
+            extensions = dict(pairs)
+            extensions.pop(0, None)  # a cookie of 0 is none: it would be anybody's
+            found = (extensions.get(record.cookie or 0, NOTHING) for record in records)
         return [
             replace(record, tcp_info=tcp_info, memory=memory, options=options)
             for record, (tcp_info, memory, options) in zip(records, found, strict=True)

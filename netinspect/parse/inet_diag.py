@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from itertools import compress, repeat
 from socket import AF_INET, AF_INET6
@@ -62,6 +62,8 @@ FIXED = "=16xBBBBHH16s16sIQIIIII"
 MESSAGE = Struct(FIXED)
 # Of these, what counting needs: family, state, local port, cookie.
 TALLY = "=16xBBxxH38xQ20x"
+# What tells one socket from another, and whether it has a peer: state, cookie
+IDENTITY = "=17xB42xQ20x"
 COOKIE = Struct("=60xQ20x")
 
 
@@ -134,12 +136,6 @@ def tally(reply: Reply, protocol: Protocol, seen: Seen) -> Counter[tuple[Table, 
     keys = zip(families, states, map(bool, ports), strict=True)
     are_new = seen.add(cookies, states)
     return _named_tally(Counter(keys if are_new is None else compress(keys, are_new)), protocol)
-
-
-def cookies_and_states(reply: Reply) -> tuple[Sequence[int], Sequence[int]]:
-    """Of the sockets of one reply."""
-    _, states, _, cookies = columns(reply, TALLY)
-    return cookies, states
 
 
 def _named_tally(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import compress, islice
 
 from netinspect.parse.inet_numbers import PEERLESS
@@ -41,18 +40,13 @@ class Seen:
         fresh = set(islice(reversed(self.cookies), added))
         return [_is_first(cookie, fresh) or not cookie for cookie in cookies]
 
-    def tell(self, replies: Iterable[tuple[Sequence[int], Sequence[int]]]) -> bytes:
-        """What another process that reads the rest of the dump has to remember of these replies.
-
-        :param replies: the cookies and states of each.
-        """
-        latest: deque[int] = deque(maxlen=self.LATEST)
+    @classmethod
+    def tell(cls, states: Sequence[int], cookies: Sequence[int]) -> bytes:
+        """What another process has to remember that reads the rest of the dump."""
         peerless: list[int] = []
-        for cookies, states in replies:
-            latest.extend(cookies)
-            if not PEERLESS.isdisjoint(states):
-                peerless += compress(cookies, [state in PEERLESS for state in states])
-        return array("Q", [len(peerless), *peerless, *latest]).tobytes()
+        if not PEERLESS.isdisjoint(states):
+            peerless += compress(cookies, [state in PEERLESS for state in states])
+        return array("Q", [len(peerless), *peerless, *cookies[-cls.LATEST :]]).tobytes()
 
     def hear(self, told: bytes) -> None:
         """Remember what another process saw."""

@@ -7,52 +7,59 @@ from functools import partial
 
 from msgspec import UNSET
 
-from netinspect.model import Connection
+from netinspect.model import Connection, Owner
 from netinspect.render.escape import display_width
 from netinspect.render.owner_facts import owner_facts
-from netinspect.render.socket_facts import GAP, read_facts
+from netinspect.render.socket_facts import GAP, Column, read_facts
 
 INDENT = "    "
+# A fact begins with the gap to the one before it; the first one is indented.
+LINE = "\n" + INDENT.removesuffix(GAP)
 
 
-def fact_lines(connections: Sequence[Connection], width: int | None) -> Iterator[list[str]]:
+def fact_lines(connections: Sequence[Connection], width: int | None) -> Iterable[str]:
     """What is known of each socket beyond its row, then of each owner, indented.
 
     :param width: of the terminal; None where nothing is broken into lines.
+    :returns: a text for each socket, before each of its lines a line end.
     """
     read = partial(read_facts, connections, is_joined=width is None)
     told = ([_directions(connections), *read("tcp_info")], [*read("memory"), *read("options")])
-    paragraphs = [
-        [_wrapped(facts, width) for facts in zip(*columns, strict=True)]
-        for columns in told
-        if columns
-    ]
-    for connection, *of_socket in zip(connections, *paragraphs, strict=True):
-        lines = [line for paragraph in of_socket for line in paragraph]
-        for owner in connection.owners:
-            if owner.command_line is not UNSET:
-                lines += _wrapped(owner_facts(owner), width)
-        yield lines
+    paragraphs = [_paragraphs(columns, width) for columns in told if columns]
+    if any(connection.owners for connection in connections):
+        paragraphs.append([_of_owners(connection.owners, width) for connection in connections])
+    return map("".join, zip(*paragraphs, strict=True))
 
 
 def _directions(connections: Iterable[Connection]) -> list[str]:
-    return ["" if c.direction in (UNSET, "unknown") else str(c.direction) for c in connections]
+    return ["" if c.direction in (UNSET, "unknown") else f"{GAP}{c.direction}" for c in connections]
 
 
-def _wrapped(facts: Iterable[str], width: int | None) -> Iterable[str]:
+def _of_owners(owners: Iterable[Owner], width: int | None) -> str:
+    told = [owner_facts(owner) for owner in owners if owner.command_line is not UNSET]
+    return "".join(_paragraph([GAP + fact for fact in facts], width) for facts in told)
+
+
+def _paragraphs(columns: Sequence[Column], width: int | None) -> list[str]:
+    """A text of each row of facts."""
+    rows = zip(*columns, strict=True)
+    if width is None:
+        return [LINE + facts if facts else "" for facts in map("".join, rows)]
+    return [_paragraph(facts, width) for facts in rows]
+
+
+def _paragraph(facts: Iterable[str], width: int | None) -> str:
     """As many facts a line as fit; what continues is indented further. A fact is never broken."""
-    line = GAP.join(filter(None, facts))
-    if not line:
-        return ()
-    return (INDENT + line,) if width is None else _broken(filter(None, facts), width)
+    lines = _broken(filter(None, facts), width) if width else filter(None, ["".join(facts)])
+    return "".join(LINE + line for line in lines)
 
 
 def _broken(facts: Iterable[str], width: int) -> Iterator[str]:
     line = ""
     for fact in facts:
-        longer = f"{line}{GAP}{fact}" if line else INDENT + fact
-        if line and display_width(longer) > width:
+        if line and display_width(LINE + line + fact) > width:
             yield line
-            longer = 2 * INDENT + fact
-        line = longer
-    yield line
+            line = INDENT
+        line += fact
+    if line:
+        yield line

@@ -200,7 +200,7 @@ def _layout(shown: Presentation) -> Layout:
     )
 
 
-def _lines_below(shown: Presentation) -> Callable[[list[Connection]], Iterable[list[str]]] | None:
+def _lines_below(shown: Presentation) -> Callable[[list[Connection]], Iterable[str]] | None:
     """What the extended table has below each row."""
     if not shown.is_extended:
         return None

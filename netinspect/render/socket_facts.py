@@ -5,8 +5,7 @@ A column at a time, as the records are made: the same text is made once for many
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ Column = Iterable[str]
 GAP = "  "
 # What nearly every socket has, and nobody asks for
 USUAL = frozenset(("ca open", "reordering 3", "cgroup /"))
+MOST_REMEMBERED = 4096
 
 
 class Fact(NamedTuple):
@@ -30,10 +30,10 @@ class Fact(NamedTuple):
     text: Callable[..., str]
 
     def tell(self, value: Any) -> str:
-        """The text of a value, or of the values of several keys; `""` if it says nothing."""
+        """GAP and the text of a value, or of those of several keys; `""` if it says nothing."""
         values = (value,) if len(self.keys) == 1 else value
         fact = self.text(*values) if values[0] else ""
-        return "" if fact in USUAL else fact
+        return GAP + fact if fact and fact not in USUAL else ""
 
 
 def _fact(key: str, template: str) -> Fact:
@@ -174,47 +174,54 @@ OPTION_FACTS = (
 )
 
 
-class Reader(NamedTuple):
+class Texts(dict[Any, str]):
+    """The text of each value of a fact: many sockets have the same one."""
+
+    def __init__(self, fact: Fact) -> None:
+        self._tell = fact.tell
+
+    def __missing__(self, value: Any) -> str:
+        if len(self) >= MOST_REMEMBERED:
+            self.clear()
+        text = self[value] = self._tell(value)
+        return text
+
+
+class Reader:
     """Makes facts of records, `""` for what is not worth telling."""
 
-    kind: type[Struct]
-    facts: Sequence[Fact]
+    def __init__(self, kind: type[Struct], facts: Sequence[Fact]) -> None:
+        place = kind.__struct_fields__.index
+        self._facts = [(Texts(fact), tuple(map(place, fact.keys))) for fact in facts]
 
     def read(self, records: Sequence[Any], *, is_joined: bool) -> list[Column]:
         """For each fact that any of the records has, the texts of all.
 
         :param is_joined: neighbours that all records have in common become one text.
         """
-        columns = self._columns(records)
-        texts: list[Column] = []
-        for is_common, facts in groupby(columns, key=lambda column: _is_common(column[1])):
-            if is_common and is_joined:
-                common = GAP.join(filter(None, (fact.tell(values[0]) for fact, values in facts)))
-                texts.append((common,) * len(records))
-            else:
-                texts += (_converted(values, fact.tell) for fact, values in facts)
-        return texts
-
-    def _columns(self, records: Sequence[Any]) -> Iterator[tuple[Fact, Sequence[Any]]]:
-        """The values of each fact that any of the records has."""
         if not records:
-            return
-        values = zip(*map(astuple, records), strict=True)  # a fifth of what an attrgetter takes
-        columns = dict(zip(self.kind.__struct_fields__, values, strict=True))
-        for fact in self.facts:
-            first, *others = (columns[key] for key in fact.keys)
-            if any(first):
-                yield fact, tuple(zip(first, *others, strict=True)) if others else first
+            return []
+        fields = list(zip(*map(astuple, records), strict=True))  # a fifth of an attrgetter
+        columns: list[Column] = []
+        common = ""
+        for texts, places in self._facts:
+            values = _values(fields, places)
+            is_common = values.count(values[0]) == len(values)
+            if is_common:
+                common += texts[values[0]]
+            if common and not (is_common and is_joined):
+                columns.append((common,) * len(records))
+                common = ""
+            if not is_common:
+                columns.append(map(texts.__getitem__, values))
+        return [*columns, (common,) * len(records)] if common else columns
 
 
-def _is_common(values: Sequence[Any]) -> bool:
-    return values.count(values[0]) == len(values)
-
-
-def _converted(values: Sequence[Any], tell: Callable[[Any], str]) -> Column:
-    """Of each distinct value the text is made once."""
-    known = {value: tell(value) for value in set(values)}
-    return map(known.__getitem__, values)
+def _values(fields: Sequence[Sequence[Any]], places: Sequence[int]) -> Sequence[Any]:
+    """What one fact is about, of all records."""
+    if len(places) == 1:
+        return fields[places[0]]
+    return tuple(zip(*(fields[place] for place in places), strict=True))
 
 
 READERS = {
@@ -225,18 +232,23 @@ READERS = {
 
 
 def read_facts(connections: Sequence[Connection], key: str, *, is_joined: bool) -> list[Column]:
-    """`rtt 12.3/4.1 ms`, `cwnd 10` and so on, fit for a terminal.
+    """GAP and `rtt 12.3/4.1 ms`, `cwnd 10` and so on, fit for a terminal.
 
     :param key: of READERS.
     :param is_joined: see `Reader.read`.
     :returns: a column for each fact that a socket has; `""` for those that do not.
     """
     records = list(map(attrgetter(key), connections))
-    distinct = {id(record): record for record in records if record}
+    # Sockets that are set up alike share their options, and most have the same memory: to compare
+    # it pays, to compare all of tcp_info would not.
+    marks: Sequence[Any] = records if key == "memory" else list(map(id, records))
+    distinct = {mark: record for mark, record in zip(marks, records, strict=True) if record}
     columns = READERS[key].read(list(distinct.values()), is_joined=is_joined)
     if len(distinct) == len(records):
         return columns
-    # Sockets that are set up alike share their options, others have no TCP.
+    if is_joined:
+        texts = dict(zip(distinct, map("".join, zip(*columns, strict=True)), strict=False))
+        return [[texts.get(mark, "") for mark in marks]]
     rows = dict(zip(distinct, zip(*columns, strict=True), strict=False))
     nothing = ("",) * len(columns)
-    return list(zip(*(rows.get(id(record), nothing) for record in records), strict=True))
+    return list(zip(*(rows.get(mark, nothing) for mark in marks), strict=True))

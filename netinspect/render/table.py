@@ -52,7 +52,8 @@ class Layout(NamedTuple):
     terminal_width: int | None = None
     has_header: bool = True
     has_colour: bool = False
-    lines_below: Callable[[list[Connection]], Iterable[list[str]]] | None = None  # each row
+    # for each row what follows it, a line end before each line
+    lines_below: Callable[[list[Connection]], Iterable[str]] | None = None
 
 
 def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterator[bytes]:
@@ -74,11 +75,9 @@ def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterato
             yield _interleaved(rows, layout.lines_below(connections))
 
 
-def _interleaved(rows: bytes, lines_below: Iterable[list[str]]) -> bytes:
-    lines: list[str] = []
-    for row, below in zip(rows.decode().split("\n")[:-1], lines_below, strict=True):
-        lines += (row, *below)
-    return "\n".join([*lines, ""]).encode()
+def _interleaved(rows: bytes, lines_below: Iterable[str]) -> bytes:
+    lines = rows.decode().split("\n")[:-1]
+    return "\n".join([*map("".join, zip(lines, lines_below, strict=True)), ""]).encode()
 
 
 def _settle(
