@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, repeat
-from operator import itemgetter, not_
+from operator import not_
 from struct import Struct, calcsize
 from typing import Any, TypeVar
 
@@ -64,8 +64,15 @@ MOST_REMEMBERED = 4096
 FIRST_BITS = [1 << n if FIRST_BIT == 1 else 0x80 >> n for n in range(8)]
 
 T = TypeVar("T")
-Extension = tuple["TcpInfo | None", "Memory | None", "Options | None"]
+Extension = Sequence[Any]  # tcp_info, memory and options of one socket
 NOTHING: Extension = (None, None, None)
+# Columns: cookies, tcp_info, memory, options; None for ever where there is nothing of one
+Decoded = tuple[
+    tuple[int, ...],
+    "Iterable[TcpInfo | None]",
+    "Iterable[Memory | None]",
+    "Iterable[Options | None]",
+]
 MakeOptions = Callable[[int, "dict[int, Any]"], Options]
 
 
@@ -116,20 +123,19 @@ class Shape:
         headers = map(self._headers.unpack_from, repeat(data), starts)
         return list(map(self._expected.__eq__, headers))
 
-    def decode(self, data: bytes, starts: Sequence[int]) -> Iterator[tuple[int, Extension]]:
-        """Cookie and what is told besides, of messages that are alike."""
+    def decode(self, data: bytes, starts: Sequence[int]) -> Decoded:
+        """What is told of messages that are alike."""
         rows = map(self._layout.unpack_from, repeat(data), starts)
         columns = list(zip(*rows, strict=True))
         interfaces, cookies = columns[: len(FIXED)]
-        extensions = zip(
+        return (
+            cookies,
             self._tcp_infos(columns),
-            self._decoded(columns, SKMEMINFO, lambda values: map(Memory, *values)),
+            self._converted(columns, SKMEMINFO, lambda values: map(Memory, *values)),
             self._options(interfaces, columns),
-            strict=False,  # what there is nothing of is repeated
         )
-        return zip(cookies, extensions, strict=False)
 
-    def _decoded(
+    def _converted(
         self,
         columns: Sequence[Column],
         kind: int,
@@ -141,12 +147,12 @@ class Shape:
 
     def _tcp_infos(self, columns: Sequence[Column]) -> Iterable[TcpInfo | None]:
         details = (
-            self._decoded(columns, CONG, lambda values: map(algorithm_name, *values)),
-            self._decoded(columns, VEGASINFO, decode_vegas),
-            self._decoded(columns, DCTCPINFO, decode_dctcp),
-            self._decoded(columns, BBRINFO, decode_bbr),
+            self._converted(columns, CONG, lambda values: map(algorithm_name, *values)),
+            self._converted(columns, VEGASINFO, decode_vegas),
+            self._converted(columns, DCTCPINFO, decode_dctcp),
+            self._converted(columns, BBRINFO, decode_bbr),
         )
-        return self._decoded(columns, INFO, lambda fields: decode_tcp_infos(fields, *details))
+        return self._converted(columns, INFO, lambda fields: decode_tcp_infos(fields, *details))
 
     def _options(self, interfaces: Column, columns: Sequence[Column]) -> Iterable[Options | None]:
         if not self._option_kinds:
@@ -187,24 +193,28 @@ class Extender:
 
         :raises ParseError: an attribute is longer than its message.
         """
-        pairs = list(self._extensions(reply))
-        if [cookie or None for cookie, _ in pairs] == [record.cookie for record in records]:
-            found: Iterable[Extension] = map(itemgetter(1), pairs)
+        groups = list(self._decoded(reply))
+        cookies = [record.cookie for record in records]
+        if len(groups) == 1 and groups[0][0] == tuple(cookies):  # alike, new, and in this order
+            extensions: Iterable[Extension] = zip(*groups[0][1:], strict=False)
         else:
-            extensions = dict(pairs)
-            extensions.pop(0, None)  # a cookie of 0 is none: it would be anybody's
-            found = (extensions.get(record.cookie or 0, NOTHING) for record in records)
+            found = {
+                cookie: told for group in groups for cookie, *told in zip(*group, strict=False)
+            }
+            found.pop(0, None)  # a cookie of 0 is none: it would be anybody's
+            extensions = (found.get(cookie or 0, NOTHING) for cookie in cookies)
         return [
             replace(record, tcp_info=tcp_info, memory=memory, options=options)
-            for record, (tcp_info, memory, options) in zip(records, found, strict=True)
+            for record, (tcp_info, memory, options) in zip(records, extensions, strict=False)
         ]
 
-    def _extensions(self, reply: Reply) -> Iterator[tuple[int, Extension]]:
+    def _decoded(self, reply: Reply) -> Iterator[Decoded]:
+        """What each group of messages that are alike tells."""
         for length, starts in _starts_by_length(reply).items():
             while starts:
                 shape = self._shape(reply.data, starts, length)
                 fits = shape.fits(reply.data, starts)
-                yield from shape.decode(reply.data, list(compress(starts, fits)))
+                yield shape.decode(reply.data, list(compress(starts, fits)))
                 starts = list(compress(starts, map(not_, fits)))
 
     def _shape(self, data: bytes, starts: list[int], length: int) -> Shape:

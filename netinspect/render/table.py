@@ -68,16 +68,8 @@ def render_table(batches: Iterable[list[Connection]], layout: Layout) -> Iterato
         yield _lines([[column.title] for column in columns], columns, widths)
     writers = _writers(columns, widths, layout)
     for connections in itertools.chain((first,), rest):
-        rows = _lines([cells(connections) for cells in writers], columns, widths)
-        if layout.lines_below is None:
-            yield rows
-        else:
-            yield _interleaved(rows, layout.lines_below(connections))
-
-
-def _interleaved(rows: bytes, lines_below: Iterable[str]) -> bytes:
-    lines = rows.decode().split("\n")[:-1]
-    return "\n".join([*map("".join, zip(lines, lines_below, strict=True)), ""]).encode()
+        below = list(layout.lines_below(connections)) if layout.lines_below else None
+        yield _lines([cells(connections) for cells in writers], columns, widths, below)
 
 
 def _settle(
@@ -141,22 +133,29 @@ def _room(widths: Collection[int], terminal_width: int) -> int:
     return terminal_width - sum(widths) - len(GAP) * (len(widths) - 1)
 
 
-def _lines(cells: list[list[str]], columns: list[Column], widths: list[int]) -> bytes:
-    """The lines of these columns of cells. The last column is not padded."""
-    lines = _joined(cells, columns, widths, _pad)
-    if not lines.isascii():
-        lines = _joined(cells, columns, widths, _pad_displayed)
-    return lines.encode()
+def _lines(
+    cells: list[list[str]],
+    columns: list[Column],
+    widths: list[int],
+    below: list[str] | None = None,
+) -> bytes:
+    """The lines of these columns of cells, and what is below each. The last is not padded."""
+    lines = _rows(cells, columns, widths, _pad)
+    if not all(map(str.isascii, lines)):
+        lines = _rows(cells, columns, widths, _pad_displayed)
+    if below is not None:
+        lines = list(map("".join, zip(lines, below, strict=True)))
+    return "\n".join([*lines, ""]).encode()
 
 
-def _joined(cells: list[list[str]], columns: list[Column], widths: list[int], pad: Pad) -> str:
+def _rows(cells: list[list[str]], columns: list[Column], widths: list[int], pad: Pad) -> list[str]:
     """Padding and joining takes a third of what a %-format takes."""
     padded = [
         pad(column_cells, width, to_right=column.is_number)
         for column_cells, column, width in zip(cells[:-1], columns, widths, strict=False)
     ]
     last = pad(cells[-1], widths[-1], to_right=True) if columns[-1].is_number else cells[-1]
-    return "\n".join([*map(GAP.join, zip(*padded, last, strict=True)), ""])
+    return list(map(GAP.join, zip(*padded, last, strict=True)))
 
 
 def _pad(cells: list[str], width: int, *, to_right: bool) -> Iterable[str]:
