@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from netinspect.extended import Memory, Options, TcpInfo
 from netinspect.model import Connection, decode_name
 from netinspect.parse.inet_diag import MESSAGE
-from netinspect.parse.netlink import Reply, aligned, decode_attributes, message_spans
+from netinspect.parse.netlink import ATTRIBUTE, Reply, aligned, decode_attributes, message_spans
 from netinspect.parse.tcp_info import (
     BBR_CODES,
     CODES,
@@ -101,12 +101,17 @@ class Shape:
 
     def __init__(self, data: bytes, start: int, end: int, make_options: MakeOptions) -> None:
         headers, unread = "=", MESSAGE.size
+        self._header_bytes: list[tuple[int, int]] = []
+        place = MESSAGE.size
         layout, unused = FIXED_CODES, 0
         count = len(FIXED)
         self._columns: dict[int, slice] = {}
         for kind, value in decode_attributes(data, start + MESSAGE.size, end):
             codes = readable_codes(kind, len(value))
             size = aligned(len(value))
+            header = data[start + place : start + place + ATTRIBUTE.size]
+            self._header_bytes += enumerate(header, place)
+            place += ATTRIBUTE.size + size
             headers += f"{unread}xI"
             layout += f"{unused + 4}x{codes}"
             unread, unused = size, size - calcsize("=" + codes)
@@ -117,6 +122,17 @@ class Shape:
         self._expected = self._headers.unpack_from(data, start)
         self._option_kinds = [kind for kind in OPTION_KINDS if kind in self._columns]
         self._options_of = OptionsOf(self._option_kinds, make_options)
+
+    def fits_all(self, reply: Reply) -> bool:
+        """Whether all messages are alike, of a reply where they are as long as this one's.
+
+        A strided slice a byte of the headers, which takes a sixth of `fits`.
+        """
+        count = reply.end // reply.size
+        return all(
+            reply.data[place : reply.end : reply.size] == bytes((byte,)) * count
+            for place, byte in self._header_bytes
+        )
 
     def fits(self, data: bytes, starts: Iterable[int]) -> list[bool]:
         """Which of the messages, all as long as the one that this was made of, are alike."""
@@ -213,6 +229,9 @@ class Extender:
         for length, starts in _starts_by_length(reply).items():
             while starts:
                 shape = self._shape(reply.data, starts, length)
+                if reply.size and shape.fits_all(reply):
+                    yield shape.decode(reply.data, starts)
+                    return
                 fits = shape.fits(reply.data, starts)
                 yield shape.decode(reply.data, list(compress(starts, fits)))
                 starts = list(compress(starts, map(not_, fits)))

@@ -206,7 +206,8 @@ class Reader:
         common = ""
         for texts, places in self._facts:
             values = _values(fields, places)
-            is_common = values.count(values[0]) == len(values)
+            # the first comparison is enough for most of those that differ
+            is_common = values[0] == values[-1] and values.count(values[0]) == len(values)
             if is_common:
                 common += texts[values[0]]
             if common and not (is_common and is_joined):
