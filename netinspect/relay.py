@@ -11,12 +11,13 @@ from __future__ import annotations
 import fcntl
 import math
 import os
+import select
 import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from struct import Struct
-from typing import BinaryIO, NoReturn, Protocol, TypeVar
+from typing import BinaryIO, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 from netinspect.errors import NetinspectError, SourceError
 
@@ -93,46 +94,85 @@ class Relay:
                 self._side.leave()
 
 
+class _Turn(NamedTuple, Generic[T]):
+    """What one of the two has read, and what the other had told before."""
+
+    told: bytes
+    items: list[T]
+
+
 class _Side:
     """One of the two, with its ends of the pipes."""
 
-    def __init__(self, baton_from: int, baton_to: int) -> None:
-        self._baton_from = open(baton_from, "rb")
-        self._baton_to = open(baton_to, "wb")
+    def __init__(self, baton_from: BinaryIO, baton_to: BinaryIO, *, has_baton: bool) -> None:
+        self._baton_from = baton_from
+        self._baton_to = baton_to
+        self._has_baton = has_baton
+        self._is_last = False  # the turn that was read last
 
-    def take_turns(self, job: Job[T], *, is_first: bool) -> Iterator[list[T]]:
-        """What this one reads, till one of them had the last. The other may read as soon as it has.
+    def turns(self, job: Job[T]) -> Iterator[T]:
+        """This one's items. The next turn is read as soon as it may be, while this one lasts."""
+        turn = self._read(job)
+        while turn is not None:
+            job.hear(turn.told)
+            following: _Turn[T] | None = None
+            for item in turn.items:
+                yield item
+                if following is None and self._is_baton_here():
+                    following = self._read(job)
+            self.end_turn()
+            turn = following or self._read(job)
+        self.end()
+
+    def _read(self, job: Job[T]) -> _Turn[T] | None:
+        """The next turn, when it is this one's, None when there is none. Then it is the other's.
 
         One that has ended will not read any more: whether it was its time shows in its answer.
         """
-        is_last = False
-        while not is_last:
-            if not is_first:
-                kind, told = _receive(self._baton_from) or (END, b"")
-                if kind == END:
-                    return
-                job.hear(told)
-            is_first = False
-            items, is_last = job.read()
-            with suppress(BrokenPipeError):
-                _send(self._baton_to, END if is_last else GO_ON, job.tell(items))
-            yield items
+        if self._is_last:
+            return None
+        kind, told = GO_ON, b""
+        if not self._has_baton:
+            kind, told = _receive(self._baton_from) or (END, b"")
+        if kind == END:
+            self._is_last = True
+            return None
+        self._has_baton = False
+        items, self._is_last = job.read()
+        with suppress(BrokenPipeError):
+            _send(self._baton_to, END if self._is_last else GO_ON, job.tell(items))
+        return _Turn(told, items)
+
+    def _is_baton_here(self) -> bool:
+        return not self._is_last and bool(select.select([self._baton_from], [], [], 0)[0])
+
+    def end_turn(self) -> None:
+        """What there was to do with the items of a turn is done."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """There are no more turns."""
+        raise NotImplementedError
 
 
 class _Leader(_Side):
     """The process that was there before, which writes."""
 
-    def __init__(self, helper: int, baton_from: int, baton_to: int, answers: int) -> None:
-        super().__init__(baton_from, baton_to)
+    def __init__(
+        self, helper: int, baton_from: BinaryIO, baton_to: BinaryIO, answers: BinaryIO
+    ) -> None:
+        super().__init__(baton_from, baton_to, has_baton=True)
         self._helper = helper
-        self._answers = open(answers, "rb")
+        self._answers = answers
         self._due: float = 0  # turns of the helper before what comes next
-        self._is_over = False
+        self._is_answered = False
 
-    def turns(self, job: Job[T]) -> Iterator[T]:
-        for items in self.take_turns(job, is_first=True):
-            yield from items
-            self._due += 1
+    def end_turn(self) -> None:
+        """The helper's turn is next."""
+        self._due += 1
+
+    def end(self) -> None:
+        """All that is left is the helper's."""
         self._due = math.inf
 
     def put(self, chunk: bytes) -> Iterator[bytes]:
@@ -142,11 +182,11 @@ class _Leader(_Side):
 
     def rest(self) -> Iterator[bytes]:
         """The other one's answer, as far as it is due."""
-        while self._due > 0 and not self._is_over:
+        while self._due > 0 and not self._is_answered:
             kind, answer = _receive(self._answers) or (FAILED, ENDED_EARLY)
             if kind == FAILED:
                 raise SourceError(answer.decode())
-            self._is_over = kind == END
+            self._is_answered = kind == END
             self._due -= 1
             yield answer
 
@@ -161,17 +201,19 @@ class _Leader(_Side):
 class _Helper(_Side):
     """The forked process. It never returns: nothing but its turns is its own."""
 
-    def __init__(self, baton_from: int, baton_to: int, answers: int) -> None:
-        super().__init__(baton_from, baton_to)
-        self._answers = open(answers, "wb")
+    def __init__(self, baton_from: BinaryIO, baton_to: BinaryIO, answers: BinaryIO) -> None:
+        super().__init__(baton_from, baton_to, has_baton=False)
+        self._answers = answers
         self._answer: list[bytes] = []
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    def turns(self, job: Job[T]) -> Iterator[T]:
-        for items in self.take_turns(job, is_first=False):
-            yield from items
-            _send(self._answers, GO_ON, b"".join(self._answer))
-            self._answer.clear()
+    def end_turn(self) -> None:
+        """Hand over what came of it."""
+        _send(self._answers, GO_ON, b"".join(self._answer))
+        self._answer.clear()
+
+    def end(self) -> None:
+        """Say so, and leave."""
         _send(self._answers, END)
         self.leave()
 
@@ -206,9 +248,11 @@ def _fork() -> _Leader | _Helper | None:
     with suppress(OSError):
         fcntl.fcntl(answer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     ours, theirs = (from_helper, to_helper, answers), (baton, back, answer)
-    for descriptor in ours if helper == 0 else theirs:
+    for descriptor in theirs if helper else ours:
         os.close(descriptor)
-    return _Leader(helper, *ours) if helper else _Helper(*theirs)
+    if helper:
+        return _Leader(helper, open(from_helper, "rb"), open(to_helper, "wb"), open(answers, "rb"))
+    return _Helper(open(baton, "rb"), open(back, "wb"), open(answer, "wb"))
 
 
 def _send(pipe: BinaryIO, kind: int, data: bytes = b"") -> None:
