@@ -70,12 +70,12 @@ class Listing:
     :param captures: read these in place of this system's sockets.
     :param with_holders: whether somebody looks at users, descriptors and every process, not at one
         process alone, which some systems tell much faster; None: as with owners.
-    :param relay: two processes may take turns at a listing of all sockets without owners: then each
-        iterates over its part, and `relay` puts what is made of the parts in order.
+    :param relay: two processes may take turns at it, if it has no owners: then each iterates over
+        its part, and `relay` puts what becomes of the parts in order.
     :raises SourceError: the system's sockets cannot be read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 one argument a thing to ask for
         self,
         selection: Selection,
         *,
@@ -95,11 +95,11 @@ class Listing:
         self._is_extended = is_extended
         parts = selection.expanded()
         tests_owners = any(part.owner_test() for part in parts)
-        has_tests = len(parts) > 1 or tests_owners or any(part.socket_test() for part in parts)
-        self._chain: Chain | Captures = captures or Chain(
-            candidates(source, None if has_tests or with_owners else relay)
-        )
         self._with_owners = with_owners or tests_owners
+        is_shared = len(parts) == 1 and not self._with_owners
+        self._chain: Chain | Captures = captures or Chain(
+            candidates(source, relay if is_shared else None)
+        )
         self._with_holders = tests_owners or (with_owners if with_holders is None else with_holders)
         self._reads = [
             Read(self._open(part), part.socket_test(), part.owner_test()) for part in parts

@@ -62,15 +62,20 @@ class Relay:
 
     def __init__(self) -> None:
         self._side: _Leader | _Helper | None = None
+        self._chunks_out = 0
 
     def turns(self, job: Job[T]) -> Iterator[T]:
         """All items; of the first long job, those of this process's turns."""
-        side, alone, is_last = None, TURNS_ALONE, False
+        side: _Leader | _Helper | None = None
+        is_last, alone = False, TURNS_ALONE
         while not is_last and side is None:
+            before = self._chunks_out
             items, is_last = job.read()
             yield from items
             alone -= 1
-            if alone == 0 and not is_last and self._side is None and may_fork():
+            # What is still held, to be laid out with what follows, both would write.
+            is_written = self._chunks_out > before
+            if alone <= 0 and is_written and not is_last and self._side is None and may_fork():
                 side = self._side = _fork()
         if side is not None:
             yield from side.turns(job)
@@ -82,6 +87,7 @@ class Relay:
         """
         try:
             for chunk in chunks:
+                self._chunks_out += 1
                 yield from (chunk,) if self._side is None else self._side.put(chunk)
             if self._side is not None:
                 yield from self._side.rest()

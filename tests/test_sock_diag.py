@@ -20,10 +20,7 @@ from netinspect.parse.netlink import Reply, decode_reply, encode_dump_request
 from netinspect.parse.seen import Seen
 from netinspect.query import Network, PortRange, Query
 from netinspect.sources.names import UserNames
-from netinspect.sources.sock_diag import (
-    InetBatch,
-    SockDiag,
-    UnixBatch,
+from netinspect.sources.netlink import (
     _Reader,
     _TruncatedError,
     dump,
@@ -31,6 +28,7 @@ from netinspect.sources.sock_diag import (
     receive,
     send,
 )
+from netinspect.sources.sock_diag import InetBatch, SockDiag, UnixBatch
 from tests.kernel_messages import done, inet_payload, message, unix_payload
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: netlink")
