@@ -8,7 +8,6 @@ goes to the leader, which puts the turns in order.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import select
@@ -26,11 +25,15 @@ from netinspect.errors import NetinspectError, SourceError
 HEADER = Struct("=BI")
 GO_ON, END, FAILED = range(3)
 ENDED_EARLY = b"the process that helped to read ended before it was done"
-# A fork costs 3 ms, as much as a turn: what follows has to be worth it.
+# A fork costs 3 ms, as much as a turn: what follows has to be worth it. More than one, for the first
+# is read before the answer begins: of that beginning both would think that nothing is written yet.
 TURNS_ALONE = 5
 
 # Room for an answer, so that the helper can go on before it is taken (pipe(7): 64 KiB else)
 PIPE_BYTES = 1 << 20
+# Room for what is told of a turn: one that waits for the other's answer does not listen. A user with
+# many pipes has 8 KiB, and no right to more.
+BATON_BYTES = 1 << 16
 
 T = TypeVar("T")
 
@@ -115,6 +118,8 @@ class _Side:
         self._baton_to = baton_to
         self._has_baton = has_baton
         self._is_last = False  # the turn that was read last
+        self._poll = select.poll()  # select() takes no descriptor from 1024 on
+        self._poll.register(baton_from, select.POLLIN)
 
     def turns(self, job: Job[T]) -> Iterator[T]:
         """This one's items. The next turn is read as soon as it may be, while this one lasts."""
@@ -150,7 +155,7 @@ class _Side:
         return _Turn(told, items)
 
     def _is_baton_here(self) -> bool:
-        return not self._is_last and bool(select.select([self._baton_from], [], [], 0)[0])
+        return not self._is_last and bool(self._poll.poll(0))
 
     def end_turn(self) -> None:
         """What there was to do with the items of a turn is done."""
@@ -171,10 +176,12 @@ class _Leader(_Side):
         self._helper = helper
         self._answers = answers
         self._due: float = 0  # turns of the helper before what comes next
+        self._taken: list[bytes] = []  # before their time
         self._is_answered = False
 
     def end_turn(self) -> None:
-        """The helper's turn is next."""
+        """The helper's turn is next. If nothing was put, it may still be stuck with the one before."""
+        self._taken = list(self.rest())
         self._due += 1
 
     def end(self) -> None:
@@ -188,6 +195,8 @@ class _Leader(_Side):
 
     def rest(self) -> Iterator[bytes]:
         """The other one's answer, as far as it is due."""
+        yield from self._taken
+        self._taken.clear()
         while self._due > 0 and not self._is_answered:
             kind, answer = _receive(self._answers) or (FAILED, ENDED_EARLY)
             if kind == FAILED:
@@ -209,6 +218,8 @@ class _Helper(_Side):
 
     def __init__(self, baton_from: BinaryIO, baton_to: BinaryIO, answers: BinaryIO) -> None:
         super().__init__(baton_from, baton_to, has_baton=False)
+        import signal
+
         self._answers = answers
         self._answer: list[bytes] = []
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -242,20 +253,26 @@ class _Helper(_Side):
 
 
 def _fork() -> _Leader | _Helper | None:
-    """Begin to be two; None: there may be no more processes."""
-    pipes = [os.pipe() for _ in range(3)]
+    """Begin to be two; None: there may be no more processes or pipes."""
+    import fcntl  # this module can be imported on Windows too
+
+    ends: list[int] = []
     try:
+        for _ in range(3):
+            ends += os.pipe()
+        for end in ends[:4]:
+            fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, BATON_BYTES)
         helper = os.fork()
     except OSError:
-        for descriptor in (end for pipe in pipes for end in pipe):
-            os.close(descriptor)
+        for end in ends:
+            os.close(end)
         return None
-    (baton, to_helper), (from_helper, back), (answers, answer) = pipes
+    baton, to_helper, from_helper, back, answers, answer = ends
     with suppress(OSError):
         fcntl.fcntl(answer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     ours, theirs = (from_helper, to_helper, answers), (baton, back, answer)
-    for descriptor in theirs if helper else ours:
-        os.close(descriptor)
+    for end in theirs if helper else ours:
+        os.close(end)
     if helper:
         return _Leader(helper, open(from_helper, "rb"), open(to_helper, "wb"), open(answers, "rb"))
     return _Helper(open(baton, "rb"), open(back, "wb"), open(answer, "wb"))

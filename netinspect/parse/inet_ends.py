@@ -89,14 +89,11 @@ class RawEnds:
     def __init__(self, ends: Ends, interface: Mapping[int, str]) -> None:
         self._ends = ends
         self._interface = interface
-        self._port_kinds = ends.ports.kinds
-        self._free = _ports_that_are(FREE_TO_CONNECT, self._port_kinds)
-        self._listened = _ports_that_are(LISTENED, self._port_kinds)
+        self._kind_of_port = _by_port_as_sent(ends.ports.kinds)
         self._free_clients: Counter[RawClient] = Counter()
         self._other_clients: Counter[RawClient] = Counter()
         self._servers: Counter[RawServer] = Counter()
         self._ports: set[int] = set()
-        self._other_ports: set[int] = set()  # of these, which connect() cannot choose
 
     def add(self, reply: Reply, seen: Seen) -> None:
         """Count the sockets of a reply that no earlier one had."""
@@ -106,18 +103,16 @@ class RawEnds:
             sockets = sockets.select(are_new)
         if not sockets.are_in_time_wait and not PEERLESS_HEADS.isdisjoint(sockets.heads):
             sockets = self._without_peerless(sockets)
-        new_ports = set(sockets.ports).difference(self._ports)
-        self._ports |= new_ports
-        self._other_ports |= new_ports - self._free
-        if not self._other_ports or self._other_ports.isdisjoint(sockets.ports):
+        self._ports.update(sockets.ports)
+        kinds = bytes(map(self._kind_of_port.__getitem__, sockets.ports))
+        if kinds.count(FREE_TO_CONNECT) == len(kinds):
             self._free_clients.update(_clients(sockets))
-        elif self._listened.issuperset(sockets.ports):
+        elif kinds.count(LISTENED) == len(kinds):
             self._servers.update(_servers(sockets))
         else:
-            self._add_mixed(sockets)
+            self._add_mixed(sockets, kinds)
 
-    def _add_mixed(self, sockets: Sockets) -> None:
-        kinds = [self._port_kinds[HOST_PORT[port]] for port in sockets.ports]
+    def _add_mixed(self, sockets: Sockets, kinds: bytes) -> None:
         are_servers = list(map(_is_server, kinds, sockets.ports, sockets.ends))
         self._servers.update(_servers(sockets.select(are_servers)))
         are_free = [kind == FREE_TO_CONNECT for kind in kinds]
@@ -170,10 +165,11 @@ class RawEnds:
         return plain(text)
 
 
-def _ports_that_are(wanted: int, kinds: bytes) -> frozenset[int]:
-    """These ports as a message has them; to swap the bytes twice is to leave them."""
-    selectors = kinds.translate(bytes(kind == wanted for kind in range(256)))
-    return frozenset(compress(HOST_PORT, selectors))
+def _by_port_as_sent(kinds: bytes) -> bytes:
+    """The same, by ports in network byte order, read as numbers of this machine."""
+    if sys.byteorder == "big":
+        return kinds
+    return b"".join(kinds[low_byte::256] for low_byte in range(256))
 
 
 def _is_server(kind: int, port: int, packed: bytes) -> bool:
