@@ -25,14 +25,14 @@ from netinspect.errors import NetinspectError, SourceError
 HEADER = Struct("=BI")
 GO_ON, END, FAILED = range(3)
 ENDED_EARLY = b"the process that helped to read ended before it was done"
-# A fork costs 3 ms, as much as a turn: what follows has to be worth it. More than one, for the first
-# is read before the answer begins: of that beginning both would think that nothing is written yet.
+# A fork costs 3 ms, as much as a turn: what follows has to be worth it. More than one: the first is
+# read before the answer begins, whose beginning would then count as what became of that turn.
 TURNS_ALONE = 5
 
 # Room for an answer, so that the helper can go on before it is taken (pipe(7): 64 KiB else)
 PIPE_BYTES = 1 << 20
-# Room for what is told of a turn: one that waits for the other's answer does not listen. A user with
-# many pipes has 8 KiB, and no right to more.
+# Room for what is told of a turn, for who waits for an answer does not listen. A user with many pipes
+# gets 8 KiB, and no right to more.
 BATON_BYTES = 1 << 16
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class _Leader(_Side):
         self._is_answered = False
 
     def end_turn(self) -> None:
-        """The helper's turn is next. If nothing was put, it may still be stuck with the one before."""
+        """The helper's turn is next. Nothing was put? Then it may be stuck with its last answer."""
         self._taken = list(self.rest())
         self._due += 1
 

@@ -11,7 +11,7 @@ import sys
 # Takes away what these systems lack before anything of ours is loaded.
 POORER_SYSTEM = """
 import os, socket, sys
-sys.modules["pwd"] = None
+sys.modules["pwd"] = sys.modules["fcntl"] = None
 for module, names in (
     (os, ("fork", "geteuid", "sched_getaffinity", "O_DIRECTORY")),
     (socket, ("AF_NETLINK", "if_indextoname")),
