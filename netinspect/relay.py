@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import select
-import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
