@@ -30,7 +30,7 @@ TURNS_ALONE = 5
 
 # Room for an answer, so that the helper can go on before it is taken (pipe(7): 64 KiB else)
 PIPE_BYTES = 1 << 20
-# Room for what is told of a turn, for who waits for an answer does not listen. A user with many pipes
+# Room for what is told of a turn: who waits for an answer does not listen. A user with many pipes
 # gets 8 KiB, and no right to more.
 BATON_BYTES = 1 << 16
 
