@@ -50,6 +50,16 @@ class Job(Protocol[T]):
         """Learn what the other one told."""
 
 
+class Result(Protocol):
+    """What an answer comes to that is only there at the end: counts of what went by."""
+
+    def clear(self) -> None:
+        """Begin anew: in the helper, which only says what it adds."""
+
+    def to_bytes(self) -> bytes:
+        """All of it."""
+
+
 def may_fork() -> bool:
     """Not on one processor, and not beside other threads: they may hold locks in the child."""
     return len(os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
@@ -60,9 +70,12 @@ class Relay:
 
     `turns` is where it is read, `in_order` where it leaves. All that happens between has to happen
     as it is asked for: what becomes of one turn, before the next begins.
+
+    :param result: the helper's is the last that `in_order` gives; its chunks may be empty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, result: Result | None = None) -> None:
+        self._result = result
         self._side: _Leader | _Helper | None = None
         self._chunks_out = 0
 
@@ -78,7 +91,7 @@ class Relay:
             # What is still held, to be laid out with what follows, both would write.
             is_written = self._chunks_out > before
             if alone <= 0 and is_written and not is_last and self._side is None and may_fork():
-                side = self._side = _fork()
+                side = self._side = _fork(self._result)
         if side is not None:
             yield from side.turns(job)
 
@@ -215,10 +228,15 @@ class _Leader(_Side):
 class _Helper(_Side):
     """The forked process. It never returns: nothing but its turns is its own."""
 
-    def __init__(self, baton_from: BinaryIO, baton_to: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(
+        self, baton_from: BinaryIO, baton_to: BinaryIO, answers: BinaryIO, result: Result | None
+    ) -> None:
         super().__init__(baton_from, baton_to, has_baton=False)
         import signal
 
+        self._result = result
+        if result:
+            result.clear()
         self._answers = answers
         self._answer: list[bytes] = []
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -229,8 +247,8 @@ class _Helper(_Side):
         self._answer.clear()
 
     def end(self) -> None:
-        """Say so, and leave."""
-        _send(self._answers, END)
+        """Say so, with the result, and leave."""
+        _send(self._answers, END, self._result.to_bytes() if self._result else b"")
         self.leave()
 
     def put(self, chunk: bytes) -> Iterator[bytes]:
@@ -251,7 +269,7 @@ class _Helper(_Side):
         os._exit(0)
 
 
-def _fork() -> _Leader | _Helper | None:
+def _fork(result: Result | None) -> _Leader | _Helper | None:
     """Begin to be two; None: there may be no more processes or pipes."""
     import fcntl  # this module can be imported on Windows too
 
@@ -274,7 +292,7 @@ def _fork() -> _Leader | _Helper | None:
         os.close(end)
     if helper:
         return _Leader(helper, open(from_helper, "rb"), open(to_helper, "wb"), open(answers, "rb"))
-    return _Helper(open(baton, "rb"), open(back, "wb"), open(answer, "wb"))
+    return _Helper(open(baton, "rb"), open(back, "wb"), open(answer, "wb"), result)
 
 
 def _send(pipe: BinaryIO, kind: int, data: bytes = b"") -> None:

@@ -36,7 +36,7 @@ from netinspect.model import Connection, Note, Owner, State
 from netinspect.owners import find_owners
 from netinspect.query import TRUE
 from netinspect.settings import Settings
-from netinspect.sources.ends import count_ends
+from netinspect.sources.ends import EndCounter
 from netinspect.sources.platforms import platform
 from netinspect.sources.settings import (
     captured_settings,
@@ -133,6 +133,7 @@ def _look(counted: Counted, settings: Settings, rate_seconds: int) -> Look:
 def _count(wanted: Wanted, settings: Settings) -> Counted:
     """Count the sockets by where they lead."""
     ends = Ends(LocalPorts(settings, _listened_ports(wanted)))
+    counter = EndCounter(ends)
     # What comes without asking is taken; on Linux nobody has a socket in TIME_WAIT.
     gives_owners = wanted.captures is not None or platform() != "linux"
     listing = Listing(
@@ -141,12 +142,13 @@ def _count(wanted: Wanted, settings: Settings) -> Counted:
         captures=wanted.captures,
         with_owners=wanted.has_owners and gives_owners,
         with_holders=False,
+        relay=counter.relay,
     )
     if listing.has_test:
         for connections in listing:
             ends.add(connections)
     else:
-        count_ends(listing.batches(), ends)
+        counter.count(listing.batches())
     if not _is_all(listing) and not wanted.captures:
         ends.held_ports |= _ports_in(wanted, "bound")
     return Counted(listing, ends, tally_ends(ends, settings))

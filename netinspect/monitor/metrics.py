@@ -16,7 +16,7 @@ from netinspect.filters.selection import Selection, select
 from netinspect.grouping.keys import OWNER_KEYS
 from netinspect.query import leaves
 from netinspect.settings import Settings
-from netinspect.sources.ends import count_ends
+from netinspect.sources.ends import EndCounter
 from netinspect.sources.settings import captured_settings, read_settings
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _ends(listing: Listing) -> tuple[Settings, Ends]:
         for connections in listing:
             ends.add(connections)
     else:
-        count_ends(listing.batches(), ends)
+        EndCounter(ends).count(listing.batches())
     return settings, ends
 
 

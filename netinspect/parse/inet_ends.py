@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from operator import itemgetter, not_, or_
 from socket import AF_INET, AF_INET6
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from netinspect.ends import (
     FREE_TO_CONNECT,
@@ -126,6 +127,28 @@ class RawEnds:
         held = compress(sockets.ports, map(not_, has_peer))
         self._ends.held_ports.update(map(HOST_PORT.__getitem__, held))
         return sockets.select(has_peer)
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        for counts in self._counts():
+            counts.clear()
+        for ports in (self._ports, self._ends.held_ports):
+            ports.clear()
+
+    def to_bytes(self) -> bytes:
+        """What was counted, for a process that adds it to its own."""
+        return pickle.dumps((self._counts(), self._ports, self._ends.held_ports))
+
+    def merge(self, counted: bytes) -> None:
+        """Add what another process has counted, which was forked from this one."""
+        theirs, ports, held_ports = pickle.loads(counted)  # noqa: S301 of our own making
+        for counts, more in zip(self._counts(), theirs, strict=True):
+            counts.update(more)
+        self._ports |= ports
+        self._ends.held_ports |= held_ports
+
+    def _counts(self) -> tuple[Counter[Any], ...]:
+        return self._free_clients, self._other_clients, self._servers
 
     def decode(self) -> None:
         """Hand over what was counted."""
