@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter, defaultdict
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -172,10 +173,10 @@ def messages(draw: st.DrawFn) -> bytes:
     return message(payload)
 
 
-@pytest.mark.parametrize("most_remembered", [1, 100])
+@pytest.mark.parametrize(("most_remembered", "is_shared"), [(1, False), (100, False), (100, True)])
 @given(dump=st.lists(st.lists(messages(), max_size=20), max_size=3))
 def test_messages_are_counted_as_their_records_are(
-    dump: list[list[bytes]], most_remembered: int
+    dump: list[list[bytes]], most_remembered: int, is_shared: bool
 ) -> None:
     replies = [decode_reply(b"".join([*found, done()])) for found in dump]
     by_record, by_message = Ends(ports_of()), Ends(ports_of())
@@ -183,8 +184,17 @@ def test_messages_are_counted_as_their_records_are(
     for reply in replies:
         by_record.add(decode_records(reply, "tcp", names, seen))
     raw, seen = RawEnds(by_message, INTERFACES), Seen()
-    for reply in replies:
+    for reply in replies[:1]:
         raw.add(reply, seen)
+    helper = deepcopy(raw) if is_shared else raw  # as if it were forked here
+    if is_shared:
+        helper.clear()
+    for reply in replies[1:2]:
+        helper.add(reply, seen)
+    for reply in replies[2:]:
+        raw.add(reply, seen)
+    if is_shared:
+        raw.merge(helper.to_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inet_ends, "MOST_REMEMBERED", most_remembered)
         raw.decode()
