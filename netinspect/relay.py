@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from struct import Struct
-from typing import BinaryIO, Generic, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import BinaryIO, NoReturn, Protocol, TypeVar
 
 from netinspect.errors import NetinspectError, SourceError
 
@@ -115,13 +115,6 @@ class Relay:
                 self._side.leave()
 
 
-class _Turn(NamedTuple, Generic[T]):
-    """What one of the two has read, and what the other had told before."""
-
-    told: bytes
-    items: list[T]
-
-
 class _Side:
     """One of the two, with its ends of the pipes."""
 
@@ -137,9 +130,10 @@ class _Side:
         """This one's items. The next turn is read as soon as it may be, while this one lasts."""
         turn = self._read(job)
         while turn is not None:
-            job.hear(turn.told)
-            following: _Turn[T] | None = None
-            for item in turn.items:
+            told, items = turn
+            job.hear(told)
+            following: tuple[bytes, list[T]] | None = None
+            for item in items:
                 yield item
                 if following is None and self._is_baton_here():
                     following = self._read(job)
@@ -147,8 +141,8 @@ class _Side:
             turn = following or self._read(job)
         self.end()
 
-    def _read(self, job: Job[T]) -> _Turn[T] | None:
-        """The next turn, when it is this one's, None when there is none. Then it is the other's.
+    def _read(self, job: Job[T]) -> tuple[bytes, list[T]] | None:
+        """What the other one told, and the next turn, when it is this one's; None: there is none.
 
         One that has ended will not read any more: whether it was its time shows in its answer.
         """
@@ -164,7 +158,7 @@ class _Side:
         items, self._is_last = job.read()
         with suppress(BrokenPipeError):
             _send(self._baton_to, END if self._is_last else GO_ON, job.tell(items))
-        return _Turn(told, items)
+        return told, items
 
     def _is_baton_here(self) -> bool:
         return not self._is_last and bool(self._poll.poll(0))

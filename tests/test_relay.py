@@ -165,6 +165,7 @@ def test_answers_that_no_pipe_holds_while_the_leader_writes_nothing() -> None:
             [1, 0, "leader", 0],
             [3, 0, "helper", 1 << 21],
             [5, 0, "helper", 1 << 21],
+            [6, 0, "leader", 0],
             [7, 0, "helper", 1 << 21],
         ],
         None,
