@@ -215,7 +215,7 @@ def at_tables(condition: Condition, tables: Iterable[Table]) -> Condition:
     def put(leaf: Leaf, _upper: bool) -> Condition:
         if isinstance(leaf, InTables):
             found = wanted & leaf.tables
-            return leaf if found and found != wanted else unknown(bool(found))
+            return InTables(found) if found and found != wanted else unknown(bool(found))
         if isinstance(leaf, PortRange):
             return leaf if has_ports else FALSE
         if isinstance(leaf, (Network, *SOCK_DIAG_ONLY)):

@@ -276,6 +276,14 @@ def test_a_datagram_that_is_not_unconn_is_not_closed_either() -> None:
         assert not states & {"UNCONN", "CLOSE"}
 
 
+def test_states_of_one_family_are_not_decided_by_a_dump_of_both() -> None:
+    text = "not ( src inet:*:* and ( state established or fwmark = 1 ) )"
+    parts = select(protocols=["tcp"], expression=text).expanded()
+    assert [part.socket_test() is not None for part in parts] == [False, True]
+    (alone,) = select(protocols=["tcp4"], expression=text).expanded()
+    assert alone.socket_test() is None  # of IPv4 alone the mask of states tells
+
+
 # Texts, and what they mean, written side by side.
 WORDS = st.sampled_from(
     [

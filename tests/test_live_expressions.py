@@ -189,6 +189,7 @@ def test_an_expression_selects_what_testing_everything_selects(text: str) -> Non
 
 # the kernel gives UNCONN and CLOSE one number, and udp sockets have the first alone
 @example("not ( state unconn or fwmark = 0x1 )")
+@example("not ( src inet:*:* and ( state established or fwmark = 0x1 ) )")
 @settings(max_examples=100)
 @given(trees(WITH_KERNEL))
 def test_what_only_the_kernel_can_test_may_stand_anywhere(text: str) -> None:

@@ -72,10 +72,14 @@ def _constant(leaf: Leaf, met: dict[Leaf, bool]) -> Condition:
 def _is_decided(
     part: Condition, tables: Tables, states: frozenset[State] | None, whole: Condition
 ) -> bool:
-    """Whether the kernel alone can say of all sockets of these tables whether the part holds."""
-    for table in tables:
-        asked = asked_states(states, at_tables(whole, (table,)), (table,))
-        left = at_tables(part, (table,))
+    """Whether the kernel alone can say of all sockets of these tables whether the part holds.
+
+    It may be asked of both families in one dump, for the states of both.
+    """
+    for protocol in {table.protocol for table in tables}:
+        asked_for = tuple(table for table in tables if table.protocol == protocol)
+        asked = asked_states(states, at_tables(whole, asked_for), asked_for)
+        left = at_tables(part, asked_for)
         if kernel_bound(left, asked, upper=True) != kernel_bound(left, asked, upper=False):
             return False
     return True
