@@ -13,7 +13,7 @@ import os
 import select
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from struct import Struct
 from typing import BinaryIO, NoReturn, Protocol, TypeVar
 
@@ -91,7 +91,8 @@ class Relay:
             # What is still held, to be laid out with what follows, both would write.
             is_written = self._chunks_out > before
             if alone <= 0 and is_written and not is_last and self._side is None and may_fork():
-                side = self._side = _fork(self._result)
+                with _uninterrupted():
+                    side = self._side = _fork(self._result)
         if side is not None:
             yield from side.turns(job)
 
@@ -261,6 +262,18 @@ class _Helper(_Side):
     def leave(self) -> NoReturn:
         """End without a word: what was buffered before the fork is the leader's."""
         os._exit(0)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits till each of the two knows what to do then: a new helper has a traceback."""
+    import signal  # most listings are too short for this
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _fork(result: Result | None) -> _Leader | _Helper | None:
