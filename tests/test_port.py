@@ -15,7 +15,7 @@ from netinspect.diagnose.bind import EVERYWHERE, BindAddress, Binder, Outcome
 from netinspect.diagnose.port import Question, Tried, answer, differences, role_of
 from netinspect.diagnose.port_record import Neighbour, PortAnswer, Ports
 from netinspect.model import Connection, Note, Owner, Timer
-from netinspect.render.port import render_ports
+from netinspect.render.port import COMMAND, PLACE_TITLES, render_ports
 from netinspect.render.schema import render_schema
 from netinspect.settings import Settings
 from tests.records import ANY_CONNECTIONS, HOSTILE_NAMES, made
@@ -421,8 +421,8 @@ def test_the_whole_text() -> None:
         neighbours=neighbours,
     )
     assert rendered(document(found)) == TEXT
-    narrow = "  - Stop nginx (pid 12, user www-data):\n    `systemctl stop nginx.service`.\n"
-    assert narrow in rendered(document(found), width=60)
+    assert rendered(document(found), width=100) == TEXT
+    assert rendered(document(found), width=60) == NARROW_TEXT
 
 
 @pytest.mark.parametrize(
@@ -464,6 +464,74 @@ In other network namespaces, which is in nobody's way here:
   [::]:8080, java (pid 77), net:[4026532246]
   10.1.1.1:8080, nobody known, net:[4026532247]
 """
+
+
+NARROW_TEXT = """\
+port 8080 is taken: nginx (pid 12, user www-data) has bound
+  0.0.0.0:8080, but does not listen
+
+Sockets with this port:
+  BOUND  0.0.0.0:8080  nginx (pid 12, user www-data)
+  TIME_WAIT  10.0.0.1:8080  2 of them, 9 s left
+    no process any more
+  ESTABLISHED  10.0.0.1:8080  to 10.0.0.9:40001
+    nginx (pid 12, user www-data)
+
+bind() and listen() as uid 1000 now:
+  address            plain        SO_REUSEADDR  SO_REUSEPORT
+  -----------------  -----------  ------------  ------------
+  :: and IPv4        EADDRINUSE   depends?      depends?
+  0.0.0.0            EADDRINUSE?  depends?      depends?
+  :: (only IPv6)     works        works         works
+  10.0.0.1           EADDRINUSE?  depends?      depends?
+  10.0.0.2           EADDRINUSE?  depends?      EADDRINUSE?
+  ::1, fd00::1 and   works?       works?        works?
+  1 more
+  ? not tried, but predicted from the sockets above.
+  depends: on the options of the sockets above, which no
+    table tells.
+
+What to do:
+  - It holds the port without listening: it is about to
+    listen, has forgotten to, or is a client that chose this
+    port for itself.
+  - Stop nginx (pid 12, user www-data):
+    `systemctl stop nginx.service`.
+  - Or bind one address alone: ::1, fd00::1, fe80::1%eth0
+    can be had.
+
+In other network namespaces, which is in nobody's way here:
+  [::]:8080, java (pid 77), net:[4026532246]
+  10.1.1.1:8080, nobody known, net:[4026532247]
+"""
+LONGEST = "2001:db8:1234:5678:9abc:def0:1234:5678"
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80])
+def test_a_narrow_terminal_cuts_no_word(width: int) -> None:
+    """A line is too long only where it is one word, or a command."""
+    listener = on_port(local_address=LONGEST, family="ipv6")
+    far = connected(local_address=LONGEST, remote_address=f"{LONGEST[:-4]}9999", family="ipv6")
+    found = answer(
+        question(asked=(BindAddress(LONGEST),)),
+        [listener, far, replace(far, cookie=2, state="CLOSE_WAIT")],
+        BINDER,
+        tried={},
+        neighbours=[Neighbour(4026532246, LONGEST, (Owner(77, "java", 5),))],
+    )
+    wide, narrow = (rendered(document(found), width=w) for w in (None, width))
+    assert told(narrow) == told(wide)
+    several = rendered(document(found, of()), width=width)
+    assert several.split() == rendered(document(found, of())).split()
+    for line in (narrow + several).splitlines():
+        words = COMMAND.sub("command", line.removeprefix("  - ")).split()
+        assert len(line) <= width or len(words) == 1
+
+
+def told(text: str) -> list[str]:
+    """The words, without the titles and rules of the table."""
+    words = (word.rstrip(":") for word in text.split())
+    return sorted(word for word in words if word.strip("-") and word not in PLACE_TITLES)
 
 
 def test_what_the_owner_runs() -> None:

@@ -13,7 +13,7 @@ import pytest
 from netinspect.model import Connection, Snapshot
 from netinspect.sources.binding import may_take_low_ports
 from netinspect.sources.namespaces import other_namespaces
-from tests.program import ROOT, Done, environment, run
+from tests.program import ROOT, Done, environment, run, run_on_terminal
 from tests.records import ENVELOPE, made
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
@@ -117,6 +117,16 @@ What to do:
   - Or take another port.
   - SO_REUSEADDR does not help: no two sockets listen on one address with it.
 """
+
+
+@on_linux
+@pytest.mark.parametrize("columns", [40, 60])
+def test_a_captured_port_on_a_narrow_terminal(tmp_path: Path, columns: int) -> None:
+    path = capture(tmp_path, LISTENER)
+    done = run_on_terminal("port", "8080", "--from", path, columns=columns)
+    assert max(map(len, done.out.splitlines())) <= columns
+    assert done.out.startswith("port 8080 is taken: nginx (pid 321, user")
+    assert "listens on 0.0.0.0:8080" in " ".join(done.out.split())
 
 
 @pytest.mark.parametrize(
