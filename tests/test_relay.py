@@ -179,6 +179,20 @@ def test_long_tellings() -> None:
 
 
 @pytest.mark.parametrize(
+    ("turns", "counted"),
+    [
+        ("9", [[3, 3, 3, 0, 3, 0, 3, 0, 3, 0], [0, 0, 0, 3, 0, 3, 0, 3, 0, 0]]),
+        ("8", [[3, 3, 3, 0, 3, 0, 3, 0, 0, 0], [0, 0, 0, 3, 0, 3, 0, 3, 0, 0]]),
+        ("3", [[3, 3, 3, 0, 0, 0, 0, 0, 0, 0], [0] * 10]),
+        ("2", [[3, 3, 0, 0, 0, 0, 0, 0, 0, 0]]),
+    ],
+)
+def test_what_each_has_counted(turns: str, counted: list[list[int]]) -> None:
+    """The helper says what it adds, when there are no more turns."""
+    assert outcome_of("result", turns).rows == counted
+
+
+@pytest.mark.parametrize(
     ("turn", "how", "error"),
     [
         ("5", "refused", NOMEM),

@@ -19,6 +19,7 @@ from netinspect.parse.inet_records import Names
 from netinspect.parse.netlink import Reply, decode_reply, encode_dump_request
 from netinspect.parse.seen import Seen
 from netinspect.query import Network, PortRange, Query
+from netinspect.relay import Relay
 from netinspect.sources.names import UserNames
 from netinspect.sources.netlink import (
     _Reader,
@@ -28,7 +29,7 @@ from netinspect.sources.netlink import (
     receive,
     send,
 )
-from netinspect.sources.sock_diag import InetBatch, SockDiag, UnixBatch
+from netinspect.sources.sock_diag import InetBatch, SockDiag, UnixBatch, _Turns
 from tests.kernel_messages import done, inet_payload, message, unix_payload
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: netlink")
@@ -257,6 +258,32 @@ def test_a_batch_of_unix_sockets() -> None:
     unix = UnixBatch(replies, NAMES)
     assert [(r.cookie, r.state) for r in unix.records()] == [(1, "ESTABLISHED"), (2, "LISTEN")]
     assert unix.tally() == {(UNIX, "ESTABLISHED"): 1, (UNIX, "LISTEN"): 1}
+
+
+def test_a_turn_is_some_replies() -> None:
+    """Eight, or what is left; after the last one nothing is read."""
+    answers = [message(inet_payload(cookie=number)) for number in range(1, 10)]
+    with kernel(*answers, done(), b"never read") as netlink:
+        turns = _Turns(netlink, Seen())
+        first, second = turns.read(), turns.read()
+    assert first == ([Reply(answer, 88, 88, is_last=False) for answer in answers[:8]], False)
+    assert second == ([Reply(answers[8], 88, 88, is_last=False), decode_reply(done())], True)
+
+
+def test_what_the_other_one_brought_is_not_shown_again() -> None:
+    here, there = _Turns(socket.socket(), Seen()), _Turns(socket.socket(), Seen())
+    brought = message(inet_payload(cookie=1)) + message(inet_payload(cookie=2, state=10))
+    with here.netlink, there.netlink:
+        here.hear(there.tell([decode_reply(brought), decode_reply(done())]))
+    again = message(inet_payload(cookie=2)) + message(inet_payload(cookie=3))
+    assert [r.cookie for r in batch(again, here.seen).records()] == [3]
+
+
+def test_a_shared_dump_that_is_short_is_as_any() -> None:
+    with listeners("127.0.0.1", "::1") as socks:
+        query = Query(tables=(TCP4, TCP6), states=frozenset({"LISTEN"}))
+        found = {r.inode for r in records(SockDiag(Relay()), TCP4, query)}
+        assert {os.fstat(sock.fileno()).st_ino for sock in socks} <= found
 
 
 def test_own_listeners() -> None:
