@@ -75,6 +75,14 @@ def test_filters_groups_and_formats(capture: str) -> None:
     assert done.out.splitlines()[1].startswith("tcp,2,")
 
 
+def test_cgroups_that_ss_tells(tmp_path: Path) -> None:
+    path = tmp_path / "ss.txt"
+    row = "tcp ESTAB 0 0 10.0.0.1:80 192.0.2.9:{} uid:33 ino:7 sk:1f cgroup:{} <->\n"
+    path.write_text(row.format(1, "/a.slice") + row.format(2, "unreachable:4d"))
+    done = run("summary", "--from", str(path), "--by", "cgroup", "-o", "csv")
+    assert [line.partition(",")[0] for line in done.out.splitlines()] == ["cgroup", "/a.slice", ""]
+
+
 def test_a_row_that_cannot_be_read_is_counted(broken: str) -> None:
     done = run("--from", broken, "-o", "ndjson")
     assert (done.status, done.out.count("\n")) == (0, 6)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import netinspect
 from netinspect.errors import UsageError
+from netinspect.extended import Options
 from netinspect.grouping.keys import DETAIL_KEYS, KEY_WORDS, OWNER_KEYS, Grouping, parse_grouping
 from netinspect.grouping.order import arrange, take_largest
 from netinspect.grouping.record import KEYS, MEASURES, Group, LeftOut
@@ -300,6 +301,7 @@ class TestWords:
     def test_owners_are_looked_for_only_when_a_key_needs_them(self, word: str) -> None:
         assert parse_grouping([word]).needs_owners == (word in OWNER_KEYS)
         assert parse_grouping([word]).needs_details == (word in DETAIL_KEYS)
+        assert parse_grouping([word]).needs_extended == (word == "cgroup")
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -334,6 +336,19 @@ def test_the_direction_is_null_when_nobody_asked_for_it() -> None:
     assert shown(grouped(rows, "direction"), "direction", "count") == [
         ("inbound", 2),
         (None, 1),
+    ]
+
+
+def test_cgroups_of_sockets() -> None:
+    """Of some the kernel tells no options, or the cgroup has gone; or nobody asked for them."""
+    paths = ("/a.slice", "/b.slice", "/a.slice", None)
+    rows = [made(options=Options(cgroup=path)) for path in paths]
+    rows += [made(options=None, state="TIME_WAIT"), made()]
+    assert shown(grouped(rows, "cgroup"), "cgroup", "count") == [
+        *((None, 3), ("/a.slice", 2), ("/b.slice", 1)),
+    ]
+    assert shown(grouped(rows, "cgroup", sort=["-cgroup"]), "cgroup") == [
+        *(("/b.slice",), ("/a.slice",), (None,)),
     ]
 
 

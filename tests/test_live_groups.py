@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from netinspect.render.columns import KEYS
+from netinspect.sources.cgroups import cgroup_mount
 from tests.namespace import private_network, why_not
 from tests.program import run
 from tests.sockets import open_zoo
@@ -71,11 +75,14 @@ def both(queues: list[tuple[int, int]]) -> tuple[int | None, int | None]:
         ["user", "interface"],
         ["exposure", "owner_status"],
         ["direction", "state"],
+        ["cgroup", "state"],
     ],
     ids=",".join,
 )
 def test_groups(by: list[str]) -> None:
-    sockets = printed("list", "--columns", ",".join((*KEYS, "direction")))
+    sockets = printed("list", "--columns", ",".join((*KEYS, "direction", "options")))
+    for connection in sockets:
+        connection["cgroup"] = (connection["options"] or {}).get("cgroup")
     groups = printed("summary", "--by", ",".join(by))
     if {"pid", "process"} & set(by):
         by = [*by, "owner_status"]  # null for different reasons: different groups
@@ -89,6 +96,41 @@ def test_groups(by: list[str]) -> None:
         assert (group["recv_q"], group["send_q"]) == both(mine["bytes"])
         assert (group["waiting"], group["backlog_limit"]) == both(mine["waiting"])
     assert sum(len(mine["bytes"]) for mine in expected.values()) > len(expected) / 2
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup, as long as a test runs."""
+    path = Path(f"{cgroup_mount()}/netinspect-{os.getpid()}")
+    try:
+        path.mkdir()
+    except OSError as error:
+        pytest.skip(f"cannot make a cgroup: {error}")
+    yield path
+    path.rmdir()
+
+
+def test_sockets_of_a_cgroup_are_a_group(cgroup: Path) -> None:
+    """TIME_WAIT is in none."""
+    client = (
+        "import os, socket, sys\n"
+        "open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "listener = socket.create_server(('127.0.0.1', 0))\n"
+        "client = socket.create_connection(listener.getsockname())\n"
+        "listener.accept()[0].close(), client.close()\n"
+        "print(listener.getsockname()[1], flush=True), sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", client, str(cgroup / "cgroup.procs")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout
+        port = process.stdout.readline().strip()
+        done = run("summary", "--by", "cgroup,state", "--port", port, "-o", "ndjson")
+        process.communicate()
+    groups = [json.loads(line) for line in done.out.splitlines()]
+    assert [(group["cgroup"], group["state"], group["count"]) for group in groups] == [
+        *((f"/{cgroup.name}", "LISTEN", 1), (None, "TIME_WAIT", 1)),
+    ]
 
 
 def test_the_total_is_the_number_of_different_sockets() -> None:

@@ -61,6 +61,7 @@ KEYS = {
         *("protocol", "family", "type", "state", "local_address", "remote_address", "local_port"),
         *("remote_port", "ip_protocol", "interface", "uid", "user", "pid", "process", "unit"),
         *("container", "runtime", "owner_status", "exposure", "netns", "direction"),
+        "cgroup",
         *GROUP_SUMS,
     ],
     "LeftOut": ["groups", "count"],
@@ -276,7 +277,9 @@ def test_every_other_key_is_always_there(command: str) -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("by", [["process", "state"], ["remote"], ["unit"], ["pid", "exposure"]])
+@pytest.mark.parametrize(
+    "by", [["process", "state"], ["remote"], ["unit"], ["cgroup"], ["pid", "exposure"]]
+)
 def test_the_groups_of_this_machine_are_valid(by: list[str]) -> None:
     grouping = parse_grouping(by, top=3)
     listing = Listing(select(protocols=["all"]), with_owners=grouping.needs_owners)

@@ -201,6 +201,7 @@ def _value(options: dict[str, Any], selection: Selection) -> Value:
         captures=captures_of(options),
         with_owners=grouping is not None and grouping.needs_owners,
         with_direction=grouping is not None and grouping.needs_direction,
+        is_extended=grouping is not None and grouping.needs_extended,
     )
     untold = metrics.untold(listing, grouping.by if grouping else ())
     measure = {

@@ -53,7 +53,7 @@ def _sort_words() -> tuple[str, ...]:
     multiple=True,
     metavar="KEYS",
     help="Count by these keys instead, joined by comma: process, pid, user, unit, container, "
-    "state, remote_address, local_port, ...",
+    "cgroup, state, remote_address, local_port, ...",
     shell_complete=complete_words(_key_words),
 )
 @option(
@@ -130,6 +130,7 @@ def _print_groups(
         with_owners=grouping.needs_owners,
         with_holders=grouping.needs_holders,
         with_direction=grouping.needs_direction,
+        is_extended=grouping.needs_extended,
     )
     explain_plan(listing, is_wanted=options["explain_plan"])
     groups = group(listing, grouping)

@@ -58,6 +58,11 @@ class Grouping(NamedTuple):
         return "direction" in self.by
 
     @property
+    def needs_extended(self) -> bool:
+        """Whether a key of it is among what `--extended` adds to a socket."""
+        return "cgroup" in self.by
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys of a group: where an owner is null, its status says why."""
         why = ("owner_status",) if self.needs_owners else ()

@@ -48,6 +48,10 @@ class Group(Struct, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True
     exposure: Exposure | UnsetType | None = UNSET
     netns: int | UnsetType | None = UNSET
     direction: Direction | UnsetType | None = UNSET
+    cgroup: Annotated[
+        str | UnsetType | None,
+        Meta(description="path below the cgroup2 mount; null where the kernel does not tell it"),
+    ] = UNSET
     count: Annotated[int, Meta(description="sockets; one of two processes is in both's groups")]
     states: Annotated[dict[State, int], Meta(description="how many are in each state")]
     recv_q: Annotated[int | None, Meta(description="bytes not yet read; not of listeners")]

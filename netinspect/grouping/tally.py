@@ -97,6 +97,8 @@ def _column(name: str, details: Callable[[int], object] | None) -> Column:
     """What gives the values of one key, of many sockets at once."""
     if name == "direction":  # it is there only when it was asked for
         return lambda cs: [None if c.direction is UNSET else c.direction for c in cs]
+    if name == "cgroup":
+        return lambda cs: [c.options.cgroup if c.options else None for c in cs]
     if details is None or name not in DETAIL_KEYS:
         value = attrgetter(name)
         return lambda connections: map(value, connections)
