@@ -47,8 +47,9 @@ bench: venv-dev ## the measurements, beside ss, lsof and netstat
 bench-captures: venv-dev ## reading captured output, beside a plain split() of its lines
 	@$(BIN)/python -m benchmarks.captures $(ARGS)
 
-soak: venv-dev ## the tests that take minutes
+soak: venv-dev ## the tests that take minutes, and all others with many more, random examples
 	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --hypothesis-profile=explore $(PARALLEL) $(PYTEST_ARGS)
 
 man: ## read the manual page
 	@man -l $(MAN) 2>/dev/null || man ./$(MAN)

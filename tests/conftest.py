@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-# Nothing in a test is timed: the machines are shared. The interpreters beside the first one try
-# fewer examples (scripts/test-others); the fuzz targets of `make soak` go further.
-for name, count in (("netinspect", 50), ("brief", 10)):
+# Nothing in a test is timed: the machines are shared. `make test` tries the same examples each time,
+# so that it says something of the change and not of luck; the interpreters beside the first one try
+# fewer (scripts/test-others). `make soak` tries many others.
+for name, count in (("netinspect", 50), ("brief", 10), ("explore", 1000)):
     settings.register_profile(
         name,
         deadline=None,
         max_examples=count,
+        derandomize=name != "explore",
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("netinspect")
