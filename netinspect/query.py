@@ -193,6 +193,19 @@ def substitute(condition: Condition, put: Substitute, *, upper: bool = True) -> 
     return put(condition, upper)
 
 
+def negated_leaves(condition: Condition) -> frozenset[Leaf]:
+    """The tests in it that stand under a Not, or an odd number of them."""
+    found: set[Leaf] = set()
+
+    def note(leaf: Leaf, upper: bool) -> Leaf:
+        if not upper:
+            found.add(leaf)
+        return leaf
+
+    substitute(condition, note)
+    return frozenset(found)
+
+
 def unknown(upper: bool) -> Condition:
     """What to put for a leaf that cannot be tested."""
     return TRUE if upper else FALSE

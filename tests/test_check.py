@@ -240,6 +240,28 @@ def test_a_rule_that_cannot_tell_has_no_number(capture: Path) -> None:
     assert done == Done(3, "NETINSPECT UNKNOWN: needs two moments, and there is one\n", "")
 
 
+@pytest.mark.parametrize("test", ["not process = x", "pid != 1", "not inode > 5", "user != root"])
+def test_not_of_what_is_not_told_alerts_nobody(tmp_path: Path, test: str) -> None:
+    """All sockets meet it, because nothing says that they do not."""
+    path = tmp_path / "ss.txt"
+    path.write_text(UNTOLD_ROW)
+    done = run("check", "--from", str(path), "-c", "0", *test.split())
+    assert done.status == 3
+    assert done.out.startswith(f"NETINSPECT UNKNOWN: 1 socket ({test}); ss tells no ")
+
+
+def test_not_of_times_that_are_not_told_alerts_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "ss.txt"
+    path.write_text(UNTOLD_ROW)
+    done = run("check", "--from", str(path), "-c", "0", "not", "rtt", ">", "1")
+    assert done.status == 3
+    assert "; the capture tells no tcp_info" in done.out
+    assert run("check", "--from", str(path), "-c", "0", "not", "dport = :1").status == 2
+
+
+UNTOLD_ROW = "ESTAB 0 0 10.0.0.1:443 10.0.0.9:50000\n"
+
+
 @pytest.mark.live
 def test_hidden_owners_are_a_doubt() -> None:
     """Nobody sees who holds a listener of root: that there is one, he does."""
@@ -254,6 +276,12 @@ def test_hidden_owners_are_a_doubt() -> None:
     assert unknown.status == 3
     assert unknown.out.startswith("NETINSPECT UNKNOWN: 1 socket (listening, process python); the ")
     assert as_nobody("-l", "--process", "python", "-w", "0").status == 1
+    negated = as_nobody("-l", "-c", "0", "not process = python")
+    assert negated.status == 3
+    assert negated.out.startswith(
+        "NETINSPECT UNKNOWN: 1 socket (listening, not process = python); "
+    )
+    assert as_nobody("-l", "-c", "0", "process = python or not sport = :1").status == 2
     finding = ("--finding", "accept_queue_overflow", "--sample", "0.1")
     hidden = as_nobody(*finding, "--process", "python")
     assert hidden.out.startswith("NETINSPECT UNKNOWN: the owner")

@@ -11,7 +11,7 @@ from netinspect.filters.expression import DEEPEST, parse_expression
 from netinspect.filters.selection import select
 from netinspect.filters.terms import predicate
 from netinspect.model import STATES, Connection, Owner, Table
-from netinspect.query import at_tables, kernel_test
+from netinspect.query import at_tables, kernel_test, negated_leaves
 from tests.records import made
 
 PLACES = [
@@ -339,6 +339,20 @@ RECORDS = st.builds(
 def test_a_text_means_what_its_parts_mean(tree: Any, records: list[Connection]) -> None:
     text, meaning = tree
     assert [passes(text, record) for record in records] == [meaning(r) for r in records]
+
+
+@pytest.mark.parametrize(
+    ("text", "negated"),
+    [
+        ("pid = 1 or uid = 2", set()),
+        ("not pid = 1 and uid != 2", {1, 2}),
+        ("not ( pid = 1 and ( uid = 2 or not inode = 3 ) )", {1, 2}),
+        ("pid = 1 and not pid = 1", {1}),
+    ],
+)
+def test_negated_leaves(text: str, negated: set[int]) -> None:
+    condition = parse_expression(text).condition
+    assert {leaf.value for leaf in negated_leaves(condition)} == negated  # type: ignore[union-attr]
 
 
 @given(st.text(alphabet="sportd =!<>()&|'\"\\:[]/*1.0 not\x1b\u4e2d", max_size=40))

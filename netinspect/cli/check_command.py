@@ -141,7 +141,9 @@ def _check_value(words: tuple[str, ...], options: dict[str, Any]) -> int:
     if warning is None and critical is None:
         raise UsageError("nothing to hold the value against: give --warn, --crit or both")
     value = _value(options, selection_of(options, words))
-    status = judge(value.number, warning, critical, is_least=bool(value.doubts))
+    status = Status.UNKNOWN
+    if value.is_least:
+        status = judge(value.number, warning, critical, is_least=bool(value.doubts))
     text = "; ".join((f"{value.text}{_of_which()}", *value.doubts))
     write([line_of(status, text, _measure(options, value, warning, critical))])
     return status
@@ -153,7 +155,7 @@ def _check_finding(words: tuple[str, ...], options: dict[str, Any]) -> int:
     from netinspect.diagnose.diagnosis import apply
     from netinspect.diagnose.rule import find_rule, parse_settings
     from netinspect.diagnose.rules import RULES
-    from netinspect.monitor.metrics import doubts
+    from netinspect.monitor.metrics import doubts, may_be_fewer
 
     for name in ("warning", "critical", "per"):
         if options[name]:
@@ -171,7 +173,7 @@ def _check_finding(words: tuple[str, ...], options: dict[str, Any]) -> int:
     faults = [fault for _, fault in outcome.faults]
     status = STATUSES[faults[0].severity] if faults else Status.OK
     unknown = (*(entry.reason for entry in outcome.not_checked), *doubts(seen.listing))
-    if status is Status.OK and unknown:
+    if unknown and (status is Status.OK or may_be_fewer(seen.listing)):
         write([line_of(Status.UNKNOWN, f"{'; '.join(unknown)}{_of_which()}")])
         return Status.UNKNOWN
     text = "; ".join((faults[0].title, *faults[0].evidence)) if faults else f"no {rule.code}"
@@ -216,7 +218,8 @@ def _value(options: dict[str, Any], selection: Selection) -> Value:
         else measure[options["metric"]](listing)
     )
     explain_plan(listing, is_wanted=options["explain_plan"])
-    return found._replace(doubts=(*untold, *found.doubts))
+    is_least = not metrics.may_be_fewer(listing, untold)
+    return found._replace(doubts=(*untold, *found.doubts), is_least=is_least)
 
 
 def _of_tcp(selection: Selection) -> Selection:

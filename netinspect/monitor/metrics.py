@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET
@@ -12,9 +12,9 @@ from netinspect.diagnose.destinations import RATE_SECONDS, count_ports, judge, t
 from netinspect.diagnose.time_wait import picture
 from netinspect.ends import Ends, LocalPorts
 from netinspect.errors import SourceError
-from netinspect.filters.selection import Selection, select
+from netinspect.filters.selection import TCP_INFO_KEYS, Selection, select
 from netinspect.grouping.keys import OWNER_KEYS
-from netinspect.query import leaves
+from netinspect.query import leaves, negated_leaves
 from netinspect.settings import Settings
 from netinspect.sources.ends import EndCounter
 from netinspect.sources.settings import captured_settings, read_settings
@@ -69,12 +69,13 @@ def _wanted(selection: Selection, by: frozenset[str]) -> Iterator[str]:
 class Value(NamedTuple):
     """A value, and in words what it is of.
 
-    `doubts` are the reasons why there may be more of it than was seen.
+    `doubts` are the reasons why there may be more of it than was seen, and less unless `is_least`.
     """
 
     number: float
     text: str
     doubts: tuple[str, ...] = ()
+    is_least: bool = True
 
 
 def count(listing: Listing) -> Value:
@@ -217,3 +218,23 @@ def doubts(listing: Listing, *, needs_owners: bool = False) -> tuple[str, ...]:
     if not selects_owners:
         codes |= MISSING_OWNERLESS
     return tuple(note.message for note in listing.notes if note.code in codes)
+
+
+def may_be_fewer(listing: Listing, untold: Sequence[str] = ()) -> bool:
+    """Whether some are counted that a `not` lets through only because of what is not known.
+
+    The process of a hidden owner is no x: `not process = x` holds.
+
+    :param untold: what no source tells of what the filters look at.
+    """
+    negated = negated_leaves(listing.selection.expression)
+    if untold or not negated:
+        return bool(untold and negated)
+    from netinspect.filters.terms import OWNER_TERMS  # loaded with every expression, and only then
+
+    codes = {note.code for note in listing.notes}
+    tests_owners = any(isinstance(leaf, OWNER_TERMS) for leaf in negated)
+    tests_extended = any(getattr(leaf, "key", None) in TCP_INFO_KEYS for leaf in negated)
+    return (tests_owners and not codes.isdisjoint(MISSING_OWNERS)) or (
+        tests_extended and "extended_unsupported" in codes
+    )
