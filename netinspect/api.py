@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
-from netinspect.errors import SourceError
+from netinspect.errors import NotThereError, SourceError
 from netinspect.filters.selection import Selection, Test, parse_pids, select
 from netinspect.filters.words import parse_tables
 from netinspect.model import (
@@ -163,14 +163,18 @@ class Listing:
 
     def _open(self, part: Selection) -> Iterator[Batch]:
         query = part.query()
-        return self._chain.open(
-            replace(
-                query,
-                is_extended=self._is_extended or query.is_extended,
-                needs_owners=self._with_owners or self._with_holders or part.needs_user,
-                needs_holders=self._with_holders or part.needs_user,
-            )
+        asked = replace(
+            query,
+            is_extended=self._is_extended or query.is_extended,
+            needs_owners=self._with_owners or self._with_holders or part.needs_user,
+            needs_holders=self._with_holders or part.needs_user,
         )
+        try:
+            return self._chain.open(asked)
+        except NotThereError as error:
+            from netinspect.filters.expression import fault_at  # loaded with every expression
+
+            raise fault_at(error.word, part.text, str(error)) from None
 
     def _tested(self) -> Iterator[list[Connection]]:
         for batches, test, owner_test in self._reads:

@@ -41,6 +41,17 @@ class ExpressionError(UsageError):
         return f"  {escape(self.expression)}", f"  {' ' * width(escape(before))}{under}"
 
 
+class NotThereError(UsageError):
+    """A word of an expression names what this system does not have.
+
+    :param word: as it was read, without quotes.
+    """
+
+    def __init__(self, problem: str, word: str) -> None:
+        self.word = word
+        super().__init__(problem)
+
+
 class ParseError(NetinspectError):
     """Bytes or text from outside are not what their format promises."""
 

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netinspect.api import Listing, snapshot
+from netinspect.errors import ExpressionError
 from netinspect.filters.expression import parse_expression
 from netinspect.filters.selection import select
 from netinspect.filters.terms import predicate
@@ -26,7 +27,9 @@ from netinspect.query import (
     Not,
     at_tables,
 )
+from netinspect.sources.cgroups import cgroup_mount
 from tests.namespace import private_network, why_not
+from tests.program import Done, run
 from tests.sockets import open_zoo
 from tests.test_live_filters import ADDRESSES, add_connection, add_mapped, key, keys
 from tests.zoo import Zoo
@@ -230,3 +233,21 @@ def test_owners_in_an_expression(text: str) -> None:
             assert keys(found) == expected(text, before)
             break
     assert found
+
+
+@pytest.mark.parametrize(
+    ("expression", "under"),
+    [
+        ("cgroup = /nosuch", "         ~~~~~~^"),
+        ('pid = 1 or not cgroup "/nosuch"', "                      ~~~~~~~~^"),
+        ("(sport = :1 and cgroup!=/nosuch) or process = x", "                        ~~~~~~^"),
+    ],
+)
+def test_a_cgroup_that_is_not_there_is_pointed_at(expression: str, under: str) -> None:
+    problem = f"there is no cgroup '/nosuch': expected a path below {cgroup_mount()}"
+    with pytest.raises(ExpressionError) as caught:
+        snapshot(expression=expression)
+    assert str(caught.value) == f"{problem}\n  {expression}\n  {under}"
+    pointer = f"netinspect: {problem}\n  {expression}\n  {under}\n"
+    assert run("summary", expression) == Done(2, "", pointer)
+    assert run("check", "-w", "1", expression).out == f"NETINSPECT UNKNOWN: {problem}\n"

@@ -57,6 +57,12 @@ def parse_expression(text: str) -> Expression:
     return _Parser(text).parse()
 
 
+def fault_at(word: str, text: str, problem: str) -> ExpressionError:
+    """The error that a word of an expression turned out to be when its sockets were asked for."""
+    token = next(token for token in tokenize(text) if token.text == word)
+    return ExpressionError(problem, text, token.start, token.end)
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text

@@ -66,6 +66,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     port_clauses: tuple[tuple[PortRange, ...], ...] = ()
     network_clauses: tuple[tuple[Network, ...], ...] = ()
     expression: Condition = TRUE
+    text: str = ""  # of the expression
 
     def query(self) -> Query:
         """What to ask the source: it tests these itself as far as it can."""
@@ -219,6 +220,7 @@ def select(  # noqa: PLR0913 one argument a filter option, as the command line h
         port_clauses=tuple(_port_clauses(ports, local_ports, remote_ports)),
         network_clauses=tuple(_network_clauses(addresses, local_addresses, remote_addresses)),
         expression=condition,
+        text=expression or "",
     )
 
 

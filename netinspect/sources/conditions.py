@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from netinspect.errors import UsageError
+from netinspect.errors import NotThereError
 from netinspect.query import (
     UNTOLD,
     Autobound,
@@ -29,7 +29,7 @@ NEEDS_ROOT = "; the kernel tests marks only with CAP_NET_ADMIN: run as root"
 def for_kernel(query: Query) -> Query:
     """The query in the kernel's own terms.
 
-    :raises UsageError: there is no such cgroup.
+    :raises NotThereError: there is no such cgroup.
     """
     if not untold(query.condition):
         return query
@@ -58,13 +58,15 @@ def _for_kernel(leaf: Leaf, _upper: bool) -> Condition:
 
 def _cgroup_id(path: str) -> int:
     """The number of a cgroup: the inode of its directory, by its path there or below the mount."""
-    below = f"{cgroup_mount() or ''}/{path.lstrip('/')}"
+    mount = cgroup_mount()
+    below = f"{mount or ''}/{path.lstrip('/')}"
     for place in (below, path):
         try:
             return os.stat(place).st_ino
         except (OSError, ValueError):
             continue
-    raise UsageError(f"there is no cgroup {path!r}: expected a path below {cgroup_mount()}")
+    expected = f"expected a path below {mount}" if mount else "no cgroup2 is mounted here"
+    raise NotThereError(f"there is no cgroup {path!r}: {expected}", path)
 
 
 def _local_ports() -> tuple[int, int]:
