@@ -27,7 +27,7 @@ from tests.relay_runs import ALONE
 from tests.test_live_churn import churn
 from tests.zoo import Zoo
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.every_python]
 
 ROOT = Path(__file__).parent.parent
 RUNS = (sys.executable, "-m", "tests.relay_runs")

@@ -23,7 +23,7 @@ from tests.peers import Row
 from tests.sockets import open_zoo
 from tests.zoo import Made
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.every_python]
 
 # Not compared as they are: owners and timers are, below; netns is told when several are read.
 DERIVED = ("pid", "process", "netns")
