@@ -3,8 +3,8 @@
 PYTHON ?= python3
 PREFIX ?= $(HOME)/.local
 ARGS ?=
-# The tests of one file share sockets, so a file stays with one worker.
-PARALLEL := -n auto --dist loadfile
+# The tests of one file share sockets, so a file stays with one worker. Some wait more than they work.
+PARALLEL := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadfile
 PYTEST_ARGS ?=
 
 # The supported Python versions, oldest first, as pyproject.toml names them.
