@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 # Nothing in a test is timed: the machines are shared. `make test` tries the same examples each
@@ -16,3 +18,7 @@ for name, count in (("netinspect", 50), ("brief", 10), ("explore", 1000)):
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("netinspect")
+
+# A shell starts what runs in the background with Ctrl-C ignored; all that tests start would be so.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
