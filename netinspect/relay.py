@@ -40,8 +40,11 @@ T = TypeVar("T")
 class Job(Protocol[T]):
     """What the two take turns at."""
 
-    def read(self) -> tuple[list[T], bool]:
-        """What a turn is about, and whether it is the last."""
+    def read(self, *, is_helper: bool = False) -> tuple[list[T], bool]:
+        """What a turn is about, and whether it is the last.
+
+        :param is_helper: it may be a little more, for the leader writes for both.
+        """
 
     def tell(self, items: list[T]) -> bytes:
         """What the other one has to know of these."""
@@ -156,7 +159,7 @@ class _Side:
             self._is_last = True
             return None
         self._has_baton = False
-        items, self._is_last = job.read()
+        items, self._is_last = job.read(is_helper=isinstance(self, _Helper))
         with suppress(BrokenPipeError):
             _send(self._baton_to, END if self._is_last else GO_ON, job.tell(items))
         return told, items

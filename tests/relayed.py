@@ -54,8 +54,8 @@ class Turns:
         self.events: list[str] = []
         self.is_last_read = False
 
-    def read(self) -> tuple[list[Item], bool]:
-        """The next turn."""
+    def read(self, *, is_helper: bool = False) -> tuple[list[Item], bool]:  # noqa: ARG002 of a job
+        """The next turn, as long as any."""
         turn = os.read(self.cursor, 1)[0]
         self.events.append(f"read {turn}")
         self.is_last_read = turn == self.last
@@ -80,9 +80,9 @@ class Faulty(Turns):
         self.at = at
         self.fail = fail
 
-    def read(self) -> tuple[list[Item], bool]:
+    def read(self, *, is_helper: bool = False) -> tuple[list[Item], bool]:
         """Fail, at the turn."""
-        items, is_last = super().read()
+        items, is_last = super().read(is_helper=is_helper)
         if items[0].turn == self.at:
             self.fail()
         return items, is_last

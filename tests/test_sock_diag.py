@@ -261,13 +261,17 @@ def test_a_batch_of_unix_sockets() -> None:
 
 
 def test_a_turn_is_some_replies() -> None:
-    """Eight, or what is left; after the last one nothing is read."""
-    answers = [message(inet_payload(cookie=number)) for number in range(1, 10)]
+    """Eight, of the helper nine, or what is left; after the last one nothing is read."""
+    answers = [message(inet_payload(cookie=number)) for number in range(1, 19)]
+    replies = [decode_reply(answer) for answer in answers]
     with kernel(*answers, done(), b"never read") as netlink:
         turns = _Turns(netlink, Seen())
-        first, second = turns.read(), turns.read()
-    assert first == ([Reply(answer, 88, 88, is_last=False) for answer in answers[:8]], False)
-    assert second == ([Reply(answers[8], 88, 88, is_last=False), decode_reply(done())], True)
+        found = turns.read(), turns.read(is_helper=True), turns.read()
+    assert found == (
+        (replies[:8], False),
+        (replies[8:17], False),
+        ([*replies[17:], decode_reply(done())], True),
+    )
 
 
 def test_what_the_other_one_brought_is_not_shown_again() -> None:
