@@ -135,7 +135,8 @@ class _Side:
         turn = self._read(job)
         while turn is not None:
             told, items = turn
-            job.hear(told)
+            if told:  # nothing before the first turn
+                job.hear(told)
             following: tuple[bytes, list[T]] | None = None
             for item in items:
                 yield item

@@ -112,5 +112,13 @@ def test_a_fact_that_is_longer_than_a_line_has_a_line_of_its_own() -> None:
     assert text == f"\n    x(pid=78,fd=3)\n        command {'x' * 30}\n        user root"
 
 
+def test_a_line_is_as_wide_as_the_terminal() -> None:
+    owner = Owner(78, "x", 3, command_line=(), user="root")
+    (fits,) = fact_lines([made(owners=(owner,))], width=len("    x(pid=78,fd=3)  user root"))
+    assert fits == "\n    x(pid=78,fd=3)  user root"
+    (broken,) = fact_lines([made(owners=(owner,))], width=len(fits) - 2)
+    assert broken == "\n    x(pid=78,fd=3)\n        user root"
+
+
 def test_without_anything_more_there_is_no_line() -> None:
     assert list(fact_lines([made(), made()], None)) == ["", ""]

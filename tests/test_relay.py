@@ -128,7 +128,7 @@ def test_each_turn_is_known_to_the_other_only_when_that_goes_on() -> None:
     assert {tuple(row[:2]): row[3] for row in rows if row[3:]} == {
         (0, 0): "read 0",
         (1, 0): "read 1",
-        (2, 0): "read 2, hear ",
+        (2, 0): "read 2",
         (2, 1): "read 4",
         (3, 0): "read 3, hear 2",
         (3, 1): "read 5",

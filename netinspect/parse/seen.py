@@ -50,7 +50,7 @@ class Seen:
 
     def hear(self, told: bytes) -> None:
         """Remember what another process saw."""
-        count, *cookies = array("Q", told) or (0,)
+        count, *cookies = array("Q", told)
         self.peerless.update(cookies[:count])
         self.cookies.update(dict.fromkeys(cookies))
 

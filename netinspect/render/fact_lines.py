@@ -14,7 +14,8 @@ from netinspect.render.socket_facts import GAP, Column, read_facts
 
 INDENT = "    "
 # A fact begins with the gap to the one before it; the first one is indented.
-LINE = "\n" + INDENT.removesuffix(GAP)
+MARGIN = INDENT.removesuffix(GAP)
+LINE = "\n" + MARGIN
 
 
 def fact_lines(connections: Sequence[Connection], width: int | None) -> Iterable[str]:
@@ -57,7 +58,7 @@ def _paragraph(facts: Iterable[str], width: int | None) -> str:
 def _broken(facts: Iterable[str], width: int) -> Iterator[str]:
     line = ""
     for fact in facts:
-        if line and display_width(LINE + line + fact) > width:
+        if line and display_width(MARGIN + line + fact) > width:
             yield line
             line = INDENT
         line += fact
