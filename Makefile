@@ -14,7 +14,7 @@ BIN := .venv/bin
 MAN := man/netinspect.1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint type package bench bench-captures soak man install uninstall clean venv venv-dev
+.PHONY: help run test lint type package bench bench-captures soak explore man install uninstall clean venv venv-dev
 
 help: ## show this list
 	@echo 'usage: make TARGET [PYTHON=python3.12]'
@@ -47,8 +47,10 @@ bench: venv-dev ## the measurements, beside ss, lsof and netstat
 bench-captures: venv-dev ## reading captured output, beside a plain split() of its lines
 	@$(BIN)/python -m benchmarks.captures $(ARGS)
 
-soak: venv-dev ## the tests that take minutes, and all others with many more, random examples
+soak: venv-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+
+explore: venv-dev ## the tests with many more examples, other ones each time
 	$(BIN)/python -m pytest --hypothesis-profile=explore $(PARALLEL) $(PYTEST_ARGS)
 
 man: ## read the manual page

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 # Nothing in a test is timed: the machines are shared. `make test` tries the same examples each
 # time: it is to tell of the change, not of luck; the interpreters beside the first one try fewer
-# (scripts/test-others). `make soak` tries many others.
+# (scripts/test-others). `make explore` tries many others.
 for name, count in (("netinspect", 50), ("brief", 10), ("explore", 1000)):
     settings.register_profile(
         name,
