@@ -28,7 +28,7 @@ from netinspect.render.columns import PARTS, find_column, part_names
 from netinspect.render.escape import UNSAFE_IN_CELL
 from netinspect.render.fact_lines import fact_lines
 from netinspect.render.listing import Screen
-from netinspect.render.socket_facts import rate_text
+from netinspect.render.socket_facts import MOST_REMEMBERED, Fact, Texts, rate_text
 from netinspect.sources.cgroups import CgroupPaths, cgroup_mount
 from netinspect.sources.chain import NullBatch
 from tests.kernel_messages import attribute, memory, message, unix_payload
@@ -219,6 +219,16 @@ def test_what_is_set_is_told_in_the_words_of_ss() -> None:
         "    rcvbuf 1/131072 bytes  sndbuf 2/87040 bytes  fwd_alloc 4096 bytes"
         "  cgroup /a.slice  mark 0x10  device eth0  send shut"
     )
+
+
+def test_what_is_remembered_of_texts_is_bounded() -> None:
+    fact = Fact(("name",), "{}".format)
+    texts = Texts(fact)
+    for number in range(MOST_REMEMBERED + 1):
+        assert texts[f"n{number}"] == f"  n{number}"
+    assert len(texts) == 1
+    assert texts["x" * 1000] == "  " + "x" * 1000
+    assert len(texts) == 1
 
 
 def test_lines_are_broken_between_facts_where_the_terminal_ends() -> None:

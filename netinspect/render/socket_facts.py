@@ -20,7 +20,7 @@ Column = Iterable[str]
 GAP = "  "
 # What nearly every socket has, and nobody asks for
 USUAL = frozenset(("ca open", "reordering 3", "cgroup /"))
-MOST_REMEMBERED = 4096
+MOST_REMEMBERED, LONGEST_REMEMBERED = 1024, 100
 
 
 class Fact(NamedTuple):
@@ -181,9 +181,11 @@ class Texts(dict[Any, str]):
         self._tell = fact.tell
 
     def __missing__(self, value: Any) -> str:
-        if len(self) >= MOST_REMEMBERED:
-            self.clear()
-        text = self[value] = self._tell(value)
+        text = self._tell(value)
+        if len(text) <= LONGEST_REMEMBERED:  # a damaged capture has names of 32 KiB
+            if len(self) >= MOST_REMEMBERED:
+                self.clear()
+            self[value] = text
         return text
 
 
