@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+import weakref
 from typing import Any
 
 import pytest
@@ -573,3 +575,19 @@ def test_many_different_options_are_not_remembered_for_ever() -> None:
         assert marks == list(range(first, first + 100))
     (shape,) = extender._shapes.values()  # noqa: SLF001
     assert len(shape._options_of) <= extended.MOST_REMEMBERED  # noqa: SLF001
+
+
+def test_an_extender_leaves_without_garbage_collection() -> None:
+    """The program does not collect: what refers to itself would stay, at each round of a watch."""
+    extender = Extender({}, CGROUPS)
+    payload = inet_payload(attribute(extended.MARK, struct.pack("=I", 9)))
+    assert extend_all(message(payload), extender)
+    gone = weakref.ref(extender)
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        del extender
+        assert gone() is None
+    finally:
+        if was_enabled:
+            gc.enable()

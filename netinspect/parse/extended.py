@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import compress, repeat
 from operator import not_
 from struct import Struct, calcsize
@@ -200,8 +201,8 @@ class Extender:
     """
 
     def __init__(self, interfaces: Mapping[int, str], cgroups: Mapping[int, str | None]) -> None:
-        self._interfaces = interfaces
-        self._cgroups = cgroups
+        # not a method: a cycle would stay, for __main__ has no garbage collection
+        self._make_options: MakeOptions = partial(_make_options, interfaces, cgroups)
         self._shapes: dict[int, Shape] = {}  # the latest by length of the message
 
     def extend(self, reply: Reply, records: list[Connection]) -> list[Connection]:
@@ -244,9 +245,15 @@ class Extender:
             self._shapes[length] = shape
         return shape
 
-    def _make_options(self, interface: int, values: Mapping[int, Any]) -> Options:
-        device = self._interfaces[interface] if interface else None
-        return decode_options(values, device, self._cgroups)
+
+def _make_options(
+    interfaces: Mapping[int, str],
+    cgroups: Mapping[int, str | None],
+    interface: int,
+    values: Mapping[int, Any],
+) -> Options:
+    device = interfaces[interface] if interface else None
+    return decode_options(values, device, cgroups)
 
 
 def _starts_by_length(reply: Reply) -> dict[int, list[int]]:
