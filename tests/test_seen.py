@@ -53,4 +53,17 @@ def test_hearing_is_as_seeing(sockets: list[tuple[int, int]]) -> None:
     here, there = Seen(), Seen()
     here.add(cookies, states)
     there.hear(Seen.tell(states, cookies))
-    assert (here.cookies, here.peerless) == (there.cookies, there.peerless)
+    assert (here.latest, here.peerless) == (there.latest, there.peerless)
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from([ESTABLISHED, LISTEN]), st.integers(0, 30)))))
+def test_what_is_new_is_what_no_set_would_hold(replies: list[list[tuple[int, int]]]) -> None:
+    """As long as nothing is forgotten. Cookie 0 is none: those are all new."""
+    seen, held = Seen(), {0}
+    for sockets in replies[: Seen.MOST_REPLIES]:
+        expected = []
+        for _, cookie in sockets:
+            expected.append(cookie not in held or cookie == 0)
+            held.add(cookie)
+        are_new = seen.add([cookie for _, cookie in sockets], [state for state, _ in sockets])
+        assert (are_new or [True] * len(sockets)) == expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import compress, islice
+from itertools import compress
 
 from netinspect.parse.inet_numbers import PEERLESS
 
@@ -17,12 +17,14 @@ class Seen:
     chain. So those without a peer are remembered, and of the others the latest.
     """
 
-    MOST = 4096
-    LATEST = 1024  # four replies
+    MOST_REPLIES = 16
+    LATEST_REPLIES = 4
+    LATEST = 1024  # sockets
 
     def __init__(self) -> None:
-        self.cookies: dict[int, None] = {}
         self.peerless: set[int] = set()
+        self.latest: set[int] = set()
+        self._replies: list[Sequence[int]] = []  # of `latest`
 
     def add(self, cookies: Sequence[int], states: Sequence[int]) -> list[bool] | None:
         """Whether each socket of a reply is new; None: all of them are, as is almost always so.
@@ -30,14 +32,14 @@ class Seen:
         Cookie 0 is none at all.
         """
         self._forget_old()
+        again = self.peerless.intersection(cookies) | self.latest.intersection(cookies)
+        known = len(self.latest)
+        self._remember(cookies)
         if not PEERLESS.isdisjoint(states):
             self.peerless.update(compress(cookies, [state in PEERLESS for state in states]))
-        known = len(self.cookies)
-        self.cookies.update(dict.fromkeys(cookies))
-        added = len(self.cookies) - known
-        if added == len(cookies):
+        if not again and len(self.latest) == known + len(cookies):
             return None
-        fresh = set(islice(reversed(self.cookies), added))
+        fresh = set(cookies) - again
         return [_is_first(cookie, fresh) or not cookie for cookie in cookies]
 
     @classmethod
@@ -52,13 +54,17 @@ class Seen:
         """Remember what another process saw."""
         count, *cookies = array("Q", told)
         self.peerless.update(cookies[:count])
-        self.cookies.update(dict.fromkeys(cookies))
+        self._remember(cookies)
+
+    def _remember(self, cookies: Sequence[int]) -> None:
+        self.latest.update(cookies)
+        self._replies.append(cookies)
 
     def _forget_old(self) -> None:
         """Make room, between two replies."""
-        if len(self.cookies) > len(self.peerless) + self.MOST:
-            latest = islice(reversed(self.cookies), self.LATEST)
-            self.cookies = dict.fromkeys((*self.peerless, *latest))
+        if len(self._replies) >= self.MOST_REPLIES:
+            del self._replies[: -self.LATEST_REPLIES]
+            self.latest = set().union(*self._replies)
 
 
 def _is_first(cookie: int, fresh: set[int]) -> bool:
