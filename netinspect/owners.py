@@ -15,11 +15,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from netinspect.model import Connection, Note, Owner, decode_name
-from netinspect.relay import may_fork
+from netinspect.worker import Worker, may_fork
 
 # A descriptor costs about 5 microseconds, a fork 2 milliseconds.
 FORK_FROM_DESCRIPTORS = 4000
-HEADER_BYTES = 16  # of what a worker sends
 FD_BITS = 32
 FD_MASK = (1 << FD_BITS) - 1
 PROC_PID_INIT_INO = 0xEFFFFFFC  # the first PID namespace, linux/proc_ns.h
@@ -34,6 +33,16 @@ class Scan(NamedTuple):
 
     holdings: array[int]
     denied: int
+
+    def to_bytes(self) -> bytes:
+        """How many processes were denied, and the holdings."""
+        return array("Q", (self.denied,)).tobytes() + self.holdings.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Scan:
+        """What `to_bytes` made."""
+        holdings = array("Q", data)
+        return cls(holdings, denied=holdings.pop(0))
 
 
 class Owners:
@@ -180,8 +189,9 @@ def _scan_all(
     if sum(sizes.values()) < fork_from or not may_fork():
         return [_scan(pids, wanted, root)]
     ours, theirs = _halves(sizes)
-    with _Worker(theirs, wanted, root) as worker:
-        return [_scan(ours, wanted, root), worker.result()]
+    with Worker(lambda: _scan(theirs, wanted, root).to_bytes()) as worker:
+        scan, answer = _scan(ours, wanted, root), worker.answer()
+    return [scan, _scan(theirs, wanted, root) if answer is None else Scan.from_bytes(answer)]
 
 
 def _descriptor_count(pid: int, root: str) -> int:
@@ -206,51 +216,6 @@ def _halves(sizes: dict[int, int]) -> tuple[list[int], list[int]]:
         shares[smaller].append(pid)
         totals[smaller] += sizes[pid]
     return shares
-
-
-class _Worker:
-    """A forked process that scans a share and sends what it found through a pipe."""
-
-    def __init__(self, pids: list[int], wanted: Collection[int] | None, root: str) -> None:
-        self.share = (pids, wanted, root)
-        self.pipe, sending = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            import signal
-
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.close(self.pipe)
-            try:
-                _send(_scan(*self.share), sending)
-            finally:
-                os._exit(0)
-        os.close(sending)
-
-    def result(self) -> Scan:
-        """What it found; found again here when it could not send it whole."""
-        header, holdings = array("Q"), array("Q")
-        with open(self.pipe, "rb", closefd=False) as pipe:
-            header.frombytes(pipe.read(HEADER_BYTES))
-            sent = pipe.read()
-        if len(header) != 2 or len(sent) != header[0]:
-            return _scan(*self.share)
-        holdings.frombytes(sent)
-        return Scan(holdings, denied=header[1])
-
-    def __enter__(self) -> _Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.pipe)
-        os.waitpid(self.pid, 0)
-
-
-def _send(scan: Scan, descriptor: int) -> None:
-    """Write how many bytes of holdings follow, how many processes were denied, the holdings."""
-    holdings = scan.holdings.tobytes()
-    with open(descriptor, "wb") as pipe:
-        pipe.write(array("Q", (len(holdings), scan.denied)).tobytes())
-        pipe.write(holdings)
 
 
 def _is_first_pid_namespace(root: str) -> bool:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 import os
 import select
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from struct import Struct
 from typing import BinaryIO, NoReturn, Protocol, TypeVar
 
 from netinspect.errors import NetinspectError, SourceError
+from netinspect.worker import may_fork
 
 # A message through a pipe: its kind, and how many bytes follow
 #   00 04000000 and 4 bytes
@@ -61,11 +61,6 @@ class Result(Protocol):
 
     def to_bytes(self) -> bytes:
         """All of it."""
-
-
-def may_fork() -> bool:
-    """Not on one processor, and not beside other threads: they may hold locks in the child."""
-    return len(os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
 
 
 class Relay:

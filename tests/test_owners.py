@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from netinspect.model import Connection, Note, Owner
-from netinspect.owners import Owners, _Worker, find_owners, process_exists
+from netinspect.owners import Owners, find_owners, process_exists
 from tests.records import made
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
@@ -391,26 +390,6 @@ def test_what_a_worker_that_dies_had_to_do_is_done_again(root: Path) -> None:
 
     owners = find_owners(Hook(die_in_the_worker), str(root), fork_from=0)
     assert len(attached(owners, 1000).owners) == 20
-
-
-def test_what_a_worker_sent_in_part_is_not_taken(root: Path) -> None:
-    """24 bytes a socket: more than a pipe holds, so that the worker waits in the middle."""
-    add_process(root, 20, b"nginx", sockets(*range(100, 4100)))
-    with _Worker([20], None, str(root)) as worker:
-        select.select([worker.pipe], [], [])
-        os.kill(worker.pid, signal.SIGKILL)
-        scan = worker.result()
-    assert sorted(scan.holdings[::3]) == list(range(100, 4100))
-    assert scan.denied == 0
-
-
-def test_a_worker_leaves_nothing_behind(root: Path) -> None:
-    before = os.listdir("/proc/self/fd")
-    with _Worker([1], None, str(root)) as worker:
-        assert worker.result().denied == 0
-    assert os.listdir("/proc/self/fd") == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(worker.pid, 0)
 
 
 def own(sock: socket.socket) -> Connection:

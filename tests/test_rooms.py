@@ -26,6 +26,7 @@ LEAVES = {
     "query",
     "relay",
     "settings",
+    "worker",
 }
 BELOW_API = LEAVES | {"filters", "grouping", "owners", "parse", "processes", "sources"}
 BELOW_MONITOR = BELOW_API | {"api", "diagnose", "render", "teach"}
@@ -35,8 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extended": set(),
     "model": {"extended"},
     "query": {"errors", "model"},
-    "relay": {"errors"},
+    "relay": {"errors", "worker"},
     "settings": set(),
+    "worker": set(),
     "limits": set(),
     "ends": {"model", "settings"},
     "parse": LEAVES,
