@@ -30,7 +30,6 @@ from netinspect.model import (
     Table,
     decode_name,
 )
-from netinspect.owners import Owners, find_owners
 from netinspect.query import Query, at_tables, possible_states, states_of
 from netinspect.sources import Batch, Source, candidates, tally_records
 from netinspect.sources.chain import Chain
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from netinspect.grouping.keys import Grouping
     from netinspect.grouping.record import Group, Groups, LeftOut
     from netinspect.grouping.tally import Tally
+    from netinspect.owners import Owners
     from netinspect.processes import ProcessDetails, Processes
     from netinspect.relay import Relay
     from netinspect.sources.capture import Captures
@@ -70,6 +70,7 @@ class Listing:
     :param captures: read these in place of this system's sockets.
     :param with_holders: whether somebody looks at users, descriptors and every process, not at one
         process alone, which some systems tell much faster; None: as with owners.
+    :param is_counted: nobody will iterate over it, but ask for `count` or `batches`.
     :param relay: two processes may take turns at it, if it has no owners: then each iterates over
         its part, and `relay` puts what becomes of the parts in order.
     :raises SourceError: the system's sockets cannot be read.
@@ -85,6 +86,7 @@ class Listing:
         with_holders: bool | None = None,
         with_direction: bool = False,
         is_extended: bool = False,
+        is_counted: bool = False,
         relay: Relay | None = None,
     ) -> None:
         self.selection = selection
@@ -101,9 +103,8 @@ class Listing:
             candidates(source, relay if is_shared else None)
         )
         self._with_holders = tests_owners or (with_owners if with_holders is None else with_holders)
-        self._reads = [
-            Read(self._open(part), part.socket_test(), part.owner_test()) for part in parts
-        ]
+        is_counted = is_counted and len(parts) == 1  # what two bring may be the same socket
+        self._reads = [self._read(part, is_counted=is_counted) for part in parts]
         self.envelope = Envelope(
             host=host,
             platform=system,
@@ -161,13 +162,18 @@ class Listing:
         """What the sources brought, neither tested nor decoded. Instead of an iteration."""
         return itertools.chain.from_iterable(read.batches for read in self._reads)
 
-    def _open(self, part: Selection) -> Iterator[Batch]:
+    def _read(self, part: Selection, *, is_counted: bool) -> Read:
+        tests = part.socket_test(), part.owner_test()
+        return Read(self._open(part, needs_records=not is_counted or any(tests)), *tests)
+
+    def _open(self, part: Selection, *, needs_records: bool) -> Iterator[Batch]:
         query = part.query()
         asked = replace(
             query,
             is_extended=self._is_extended or query.is_extended,
             needs_owners=self._with_owners or self._with_holders or part.needs_user,
             needs_holders=self._with_holders or part.needs_user,
+            needs_records=needs_records,
         )
         try:
             return self._chain.open(asked)
@@ -189,6 +195,8 @@ class Listing:
 
     def _owned(self) -> Iterator[list[Connection]]:
         """Read everything, and only then look for owners: what is there all along is found."""
+        from netinspect.owners import find_owners  # a count needs none
+
         reads = [(list(batches), test, owner_test) for batches, test, owner_test in self._reads]
         wanted: set[int] | None = None
         is_few = sum(len(batches) for batches, _, _ in reads) <= FEW_BATCHES

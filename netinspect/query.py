@@ -125,6 +125,7 @@ class Query(Struct, frozen=True, kw_only=True):
     `is_extended` asks for what `--extended` shows as well. Without `needs_owners` nobody will look
     at the owners: a source that has to search for them need not. With `needs_holders` somebody
     looks at more than a process of each socket: all that hold it, their descriptors, the user.
+    Without `needs_records` the sockets are only counted.
     """
 
     tables: tuple[Table, ...]
@@ -133,6 +134,7 @@ class Query(Struct, frozen=True, kw_only=True):
     is_extended: bool = False
     needs_owners: bool = True
     needs_holders: bool = True
+    needs_records: bool = True
 
 
 def all_of(parts: Iterable[Condition]) -> Condition:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from netinspect.errors import NetinspectError, ParseError, RefusedError, SourceError
 from netinspect.parse.netlink import (
+    LARGE_REPLY,
     Reply,
     _mixed_reply,
     _uniform_reply,
@@ -267,6 +268,15 @@ def test_the_fast_path_is_equal_to_the_slow_path(
     if fast:
         fast = fast._replace(size=0) if isinstance(fast, Reply) else fast
         assert fast == outcome(_mixed_reply, data)
+
+
+@given(st.lists(MIXED, min_size=1, max_size=6), END, st.integers(0, 3))
+def test_a_large_reply_of_several_sizes_is_as_a_plain_walk_finds_it(
+    some: list[bytes], end: bytes, lacking: int
+) -> None:
+    times = 1 + LARGE_REPLY // sum(map(len, some))
+    data = b"".join((*some * times, end))
+    assert_equal_to_walk(data[: len(data) - lacking])
 
 
 def test_the_fast_path_is_taken() -> None:

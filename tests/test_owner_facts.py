@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 
 from netinspect.model import Owner, ParentProcess
@@ -74,7 +76,7 @@ def test_names_are_escaped(name: str) -> None:
         user=name,
         container=name,
     )
-    assert not any(UNSAFE_IN_CELL.search(fact) for fact in owner_facts(owner))
+    assert not any(re.search(UNSAFE_IN_CELL, fact) for fact in owner_facts(owner))
 
 
 def test_below_the_row_of_a_socket() -> None:

@@ -5,7 +5,6 @@ import os
 import socket
 import struct
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +21,10 @@ from netinspect.query import Network, PortRange, Query
 from netinspect.relay import Relay
 from netinspect.sources.names import UserNames
 from netinspect.sources.netlink import (
-    _Reader,
     _TruncatedError,
     dump,
     open_socket,
+    read_replies,
     receive,
     send,
 )
@@ -52,14 +51,9 @@ def kernel(*answers: bytes) -> Iterator[socket.socket]:
 
 
 def replies_of(*answers: bytes, read_size: int = 1 << 16) -> Iterator[Reply]:
-    """What the reading thread makes of these answers."""
+    """What is read of these answers."""
     with kernel(*answers) as netlink:
-        reader = _Reader(netlink, b"a request", read_size)
-        reader.start()
-        try:
-            yield from reader.take()
-        finally:
-            reader.join()
+        yield from read_replies(netlink, read_size)
 
 
 def records(source: SockDiag, table: Table, query: Query) -> list[Connection]:
@@ -195,27 +189,27 @@ def test_a_protocol_that_sock_diag_does_not_know() -> None:
     assert str(caught.value) == "sock_diag has no icmp sockets"
 
 
-def test_the_thread_ends_with_the_dump() -> None:
-    before = threading.enumerate()
+def test_a_dump_closes_its_socket() -> None:
+    before = os.listdir("/proc/self/fd")
     assert [reply.is_last for reply in dump(ALL_TCP4)][-1]
-    assert threading.enumerate() == before
+    assert os.listdir("/proc/self/fd") == before
 
 
-def test_the_thread_ends_when_nobody_wants_the_rest() -> None:
-    before = threading.enumerate()
+def test_a_dump_closes_its_socket_when_nobody_wants_the_rest() -> None:
+    before = os.listdir("/proc/self/fd")
     replies = dump(ALL_TCP4)
     next(replies)
     replies.close()  # type: ignore[attr-defined]
-    assert threading.enumerate() == before
+    assert os.listdir("/proc/self/fd") == before
 
 
-def test_the_thread_ends_when_its_reader_fails() -> None:
-    before = threading.enumerate()
+def test_a_dump_closes_its_socket_when_its_reader_fails() -> None:
+    before = os.listdir("/proc/self/fd")
     batches = SockDiag().read(TCP4, Query(tables=(TCP4,)))
     next(batches)
     with pytest.raises(ZeroDivisionError):
         batches.throw(ZeroDivisionError)  # type: ignore[attr-defined]
-    assert threading.enumerate() == before
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_small_reads_grow_until_they_are_large_enough() -> None:

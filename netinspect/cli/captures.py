@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from netinspect.parse.captured import Fault
     from netinspect.sources.capture import Captures
 
-WORD_END = re.compile(r"\s|$")
-BAD_BYTE = re.compile("[\udc80-\udcff]")  # by surrogateescape
+WORD_END = r"\s|$"
+BAD_BYTE = "[\udc80-\udcff]"  # by surrogateescape
 
 
 def captures_of(options: dict[str, Any]) -> Captures | None:
@@ -59,7 +59,7 @@ def report(captures: Captures, notes: Iterable[Note], *, is_strict: bool) -> Exi
 def pointer(fault: Fault) -> Iterator[str]:
     """The row, and below it `~~~^` under the word where the fault is."""
     before, rest = fault.text[: fault.column], fault.text[fault.column :]
-    match = WORD_END.search(rest)
+    match = re.search(WORD_END, rest)
     word = rest[: match.start()] if match else rest
     yield f"  {_shown(fault.text)}"
     under = "~" * (display_width(_shown(word)) - 1) + "^"
@@ -68,4 +68,4 @@ def pointer(fault: Fault) -> Iterator[str]:
 
 def _shown(text: str) -> str:
     """A part of a row as it can be printed; a byte that is not UTF-8 is `\\xff`."""
-    return escape_part(BAD_BYTE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text))
+    return escape_part(re.sub(BAD_BYTE, lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text))

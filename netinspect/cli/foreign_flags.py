@@ -6,7 +6,6 @@ An error names the readings, and the netinspect command for each. Nothing is loa
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ SHARED = "l46"
 BSD_PROTOCOLS = {"ip": "raw", **{p: p for p in ("tcp", "udp", "icmp", "unix", "tcp4", "udp4")}}
 PROGRAMS = ("netstat", "ss", "lsof", "sockstat")
 # An argument of lsof -i: [46][protocol][@host][:port]
-INTERNET = re.compile(r"(?i)([46]?)(tcp|udp|udplite)?(?:@(\[[^]]*\]|[^:]*))?(?::([^:]+))?")
+INTERNET = r"(?i)([46]?)(tcp|udp|udplite)?(?:@(\[[^]]*\]|[^:]*))?(?::([^:]+))?"
 TIMERS = "netinspect --columns proto,state,local,remote,timer"
 
 
@@ -63,6 +62,8 @@ def check_foreign_flags(args: Sequence[str], takes_value: Collection[str]) -> No
 def _check_program(args: Sequence[str]) -> None:
     """`netinspect netstat -tulpn`: the name of the other program stands first."""
     if args[:1] and args[0] in PROGRAMS:
+        import shlex
+
         command = shlex.join(args)
         raise UsageError(
             f"{args[0]} is another program: netinspect translate -- {command} says what to type "
@@ -154,10 +155,12 @@ def _readings_of_i(cluster: Cluster) -> str:
 
 def _lsof(argument: str) -> str:
     """The command for an argument of lsof -i."""
-    match = INTERNET.fullmatch(argument)
+    match = re.fullmatch(INTERNET, argument)
     version, protocol, host, port = match.groups() if match else ("", None, None, None)
     words = ["netinspect", *([f"-{version}"] if version else [])]
     for name, value in (("--proto", protocol), ("--addr", host), ("--port", port)):
         if value:
             words += [name, value.strip("[]").lower()]
+    import shlex
+
     return shlex.join(words)

@@ -51,6 +51,8 @@ def _dump_lines(listing: Listing, part: Selection, tables: tuple[Table, ...]) ->
     test = kernel_test(part.query(), tables)
     condition = "no condition" if test.condition == TRUE else condition_text(test.condition)
     yield f"plan: {names}: {source.name}: {_states(test.states)}; {condition}"
+    if tables in getattr(source, "halved", ()):
+        yield f"plan: {names}: counted by two processes at once, parted by ports"
     refusal = getattr(source, "refusals", {}).get(tables)
     if refusal:
         yield f"plan: {names}: the condition was not taken, so all sockets were read: {refusal}"

@@ -143,7 +143,11 @@ def _print_counts(selection: Selection, options: dict[str, Any], output: str) ->
     from netinspect.render.summary import render_summary
 
     listing = Listing(
-        selection, source=options["source"], captures=captures_of(options), with_owners=False
+        selection,
+        source=options["source"],
+        captures=captures_of(options),
+        with_owners=False,
+        is_counted=True,
     )
     explain_plan(listing, is_wanted=options["explain_plan"])
     write(render_summary(summarize(listing), output))

@@ -12,9 +12,9 @@ from netinspect.model import Family
 FAMILIES: dict[str, Family] = {"inet": "ipv4", "inet6": "ipv6", "unix": "unix"}
 UNREAD_FAMILIES = ("link", "netlink", "vsock")
 #   inet6:[fe80::1%eth0/64]:https   10/8:22   *:22   :22   ::1
-FAMILY = re.compile(r"(inet6?|unix|link|netlink|vsock):", re.IGNORECASE)
-BRACKETS = re.compile(r"\[(?P<address>[^\]]*)\](?P<prefix>/[^:]*)?(?::(?P<port>.*))?\Z", re.DOTALL)
-SHORT_IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){0,2}\Z", re.ASCII)
+FAMILY = r"(?i)(inet6?|unix|link|netlink|vsock):"
+BRACKETS = r"(?s)\[(?P<address>[^\]]*)\](?P<prefix>/[^:]*)?(?::(?P<port>.*))?\Z"
+SHORT_IPV4 = r"(?a)\d{1,3}(\.\d{1,3}){0,2}\Z"
 
 
 class Host(NamedTuple):
@@ -30,7 +30,7 @@ def parse_host(word: str) -> Host:
 
     :raises UsageError: it is none, it can be read in two ways, or it is a name.
     """
-    prefix = FAMILY.match(word)
+    prefix = re.match(FAMILY, word)
     family = None
     if prefix:
         name = prefix[1].lower()
@@ -48,7 +48,7 @@ def parse_host(word: str) -> Host:
 
 def _split_port(word: str) -> tuple[str, str | None]:
     if word.startswith("["):
-        found = BRACKETS.match(word)
+        found = re.match(BRACKETS, word)
         if not found:
             raise UsageError("expected ] behind the address, then perhaps :PORT")
         return found["address"] + (found["prefix"] or ""), found["port"]
@@ -89,6 +89,6 @@ def _network_text(text: str) -> str:
             f"{host!r} is no address, and names are not looked up; give its address, as "
             "10.0.0.1, 10.0.0.0/8, ::1 or [::1]:443"
         )
-    if slash and SHORT_IPV4.match(host):
+    if slash and re.match(SHORT_IPV4, host):
         host += ".0" * (3 - host.count("."))
     return f"{host}{slash}{length}"

@@ -87,7 +87,7 @@ class ProcessNamed(Struct, frozen=True):
 
 # What can only be tested when the owners are there
 OWNER_TERMS = (Pid, ProcessNamed)
-AUTOBOUND_PATH = re.compile(r"@[0-9a-f]{5}\Z")
+AUTOBOUND_PATH = r"@[0-9a-f]{5}\Z"
 
 
 def predicate(condition: Condition) -> Test:
@@ -143,7 +143,7 @@ def _path(term: PathMatches) -> Test:
 def _autobound_path(_: AutoboundPath) -> Test:
     return lambda c: (
         c.family == "unix"
-        and (c.local_address is None or bool(AUTOBOUND_PATH.match(c.local_address)))
+        and (c.local_address is None or bool(re.match(AUTOBOUND_PATH, c.local_address)))
     )
 
 

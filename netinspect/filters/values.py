@@ -46,13 +46,11 @@ ORDER = ("=", "!=", "<", "<=", ">", ">=")
 UNIX = Table("unix", "unix")
 WHOLE_MARK = 0xFFFFFFFF
 LONGEST_NUMBER = 18  # digits
-NUMBER = re.compile(r"(\d+(?:\.\d+)?)([a-z]*)", re.IGNORECASE | re.ASCII)
+NUMBER = r"(?ai)(\d+(?:\.\d+)?)([a-z]*)"
 MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1000.0, "us": 0.001}
 BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 #   0x1   0x1/0xff   10/15
-MARK = re.compile(
-    r"(0x[0-9a-f]{1,8}|\d{1,10})(?:/(0x[0-9a-f]{1,8}|\d{1,10}))?\Z", re.IGNORECASE | re.ASCII
-)
+MARK = r"(?ai)(0x[0-9a-f]{1,8}|\d{1,10})(?:/(0x[0-9a-f]{1,8}|\d{1,10}))?\Z"
 
 
 class Term(NamedTuple):
@@ -116,7 +114,7 @@ def _device(_: str, word: str) -> Condition:
 
 
 def _mark(_: str, word: str) -> Condition:
-    found = MARK.match(word)
+    found = re.match(MARK, word)
     value, mask = (_integer(text) for text in found.groups()) if found else (None, None)
     if value is None or max(value, mask or 0) > WHOLE_MARK:
         raise UsageError(
@@ -136,7 +134,7 @@ def _autobound(_comparison: str, _word: str) -> Condition:
 
 
 def _quantity(word: str, units: Mapping[str, float], example: str) -> float:
-    found = NUMBER.fullmatch(word)
+    found = re.fullmatch(NUMBER, word)
     unit = found[2].lower() if found else ""
     if not found or unit not in units or len(found[1]) > LONGEST_NUMBER:
         raise UsageError(f"{word!r}: expected a number such as {example}")

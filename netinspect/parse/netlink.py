@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -44,6 +46,11 @@ REFUSALS = frozenset(
         errno.EAFNOSUPPORT,
     )
 )
+
+
+# A full one; of fewer messages it is as fast to look at each
+LARGE_REPLY = 1 << 14
+MOST_SIZES = 3
 
 
 class Reply(NamedTuple):
@@ -104,17 +111,38 @@ def _uniform_reply(data: bytes) -> Reply | None:
 
 def _mixed_reply(data: bytes) -> Reply:
     offset, end = 0, len(data)
+    sizes: frozenset[int] = frozenset()
     while offset < end:
         # What `_ends_dump` would say of almost all messages, without a call for each
         if end - offset >= HEADER.size:
             length, kind = LENGTH_AND_TYPE.unpack_from(data, offset)
             if kind in SOCKET_MESSAGES and HEADER.size <= length <= end - offset:
                 offset += (length + 3) & ~3
+                if end >= LARGE_REPLY and len(sizes) < MOST_SIZES and length % 4 == 0:
+                    sizes |= {length}
+                    offset = _end_of_run(sizes, data, offset)
                 continue
         if _ends_dump(data, offset):
             return Reply(data, offset, 0, is_last=True)
         offset += aligned(LENGTH_AND_TYPE.unpack_from(data, offset)[0])
     return Reply(data, end, 0, is_last=False)
+
+
+def _end_of_run(sizes: frozenset[int], data: bytes, offset: int) -> int:
+    """Where messages of these sizes end that follow each other: in an eighth of the time."""
+    run = _run_of(sizes).match(data, offset)
+    return run.end() if run else offset
+
+
+@lru_cache(maxsize=64)
+def _run_of(sizes: frozenset[int]) -> re.Pattern[bytes]:
+    #   7c000000 1400, and 118 bytes
+    messages = (
+        re.escape(LENGTH_AND_TYPE.pack(size, kind)) + b".{%d}" % (size - LENGTH_AND_TYPE.size)
+        for size in sorted(sizes)
+        for kind in SOCKET_MESSAGES
+    )
+    return re.compile(b"(?s)(?:" + b"|".join(messages) + b")*")
 
 
 def _ends_dump(data: bytes, offset: int) -> bool:

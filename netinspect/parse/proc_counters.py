@@ -12,7 +12,7 @@ import re
 
 from netinspect.errors import ParseError
 
-NUMBER = re.compile(r"-?\d{1,20}")
+NUMBER = r"-?\d{1,20}"
 
 
 def parse_counters(text: str) -> dict[str, int]:
@@ -64,6 +64,6 @@ def parse_sockstat(text: str) -> dict[str, int]:
 
 
 def _parse_number(word: str, group: str) -> int:
-    if NUMBER.fullmatch(word):
+    if re.fullmatch(NUMBER, word):
         return int(word)
     raise ParseError(f"{group}: expected a number, found {word[:80]!r}")

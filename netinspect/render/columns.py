@@ -56,7 +56,7 @@ NUMBER_TEXT = NumberText()
 NO_PEER = "*"
 STACKS: dict[bool | UnsetType, str] = {True: " (also IPv4)", False: " (only IPv6)", UNSET: ""}
 YES_NO: dict[bool | UnsetType, str] = {True: "yes", False: "no", UNSET: "-"}
-CONTAINER_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])")
+CONTAINER_ID = r"(?<![0-9a-f])([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])"
 
 
 def endpoint(address: str | None, port: int | None) -> str:
@@ -159,12 +159,12 @@ def _dual_stack_cells(connections: Iterable[Connection]) -> list[str]:
 
 def _container_cells(connections: Iterable[Connection]) -> list[str]:
     """Ids as short as `docker ps` has them."""
-    return [CONTAINER_ID.sub(r"\1", SAFE[_detail(c, "container")]) for c in connections]
+    return [re.sub(CONTAINER_ID, r"\1", SAFE[_detail(c, "container")]) for c in connections]
 
 
 def _unit_cells(connections: Iterable[Connection]) -> list[str]:
     """docker-3f9c0a7d5b21….scope: with the whole id the line would be twice as long."""
-    return [CONTAINER_ID.sub(rf"\1{ELLIPSIS}", SAFE[_detail(c, "unit")]) for c in connections]
+    return [re.sub(CONTAINER_ID, rf"\1{ELLIPSIS}", SAFE[_detail(c, "unit")]) for c in connections]
 
 
 def _json_cells(name: str) -> Cells:

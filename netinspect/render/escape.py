@@ -19,10 +19,11 @@ UNSAFE = (
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 ELLIPSIS = "…"
+# Neither is compiled before it is needed: that takes 1 ms, and most names are harmless.
 # A blank at the end of a cell is lost in the padding.
-UNSAFE_IN_CELL = re.compile(rf"[{UNSAFE}]| (?= *\Z)")
+UNSAFE_IN_CELL = rf"[{UNSAFE}]| (?= *\Z)"
 # The line ends between the objects of NDJSON stay; inside of JSON's strings there is none.
-UNSAFE_IN_JSON = re.compile(f"[{UNSAFE}]".replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+UNSAFE_IN_JSON = f"[{UNSAFE}]".replace("\x00-\x1f", "\x00-\x09\x0b-\x1f")
 
 
 def escape_cell(text: str) -> str:
@@ -33,7 +34,7 @@ def escape_cell(text: str) -> str:
     """
     if text.isascii() and text.isprintable() and not text.endswith(" "):
         return text
-    return UNSAFE_IN_CELL.sub(_escape, text)
+    return re.sub(UNSAFE_IN_CELL, _escape, text)
 
 
 def escape_part(text: str) -> str:
@@ -43,7 +44,7 @@ def escape_part(text: str) -> str:
 
 def escape_json(text: str) -> str:
     r"""Every unsafe character of a JSON text as `\uNNNN`: it stays the same JSON."""
-    return UNSAFE_IN_JSON.sub(_escape_json, text)
+    return re.sub(UNSAFE_IN_JSON, _escape_json, text)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""A dump over netlink: one socket each, read ahead by a thread or in turns by two processes."""
+"""A dump over netlink, by a socket of its own: the request, and the reads of the answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from queue import SimpleQueue
-from threading import Thread
 
-from netinspect.errors import NetinspectError, RefusedError, SourceError
+from netinspect.errors import RefusedError, SourceError
 from netinspect.parse.netlink import Reply, decode_reply
 
 NETLINK_SOCK_DIAG = 4
@@ -37,69 +35,26 @@ def open_socket() -> socket.socket:
     return netlink
 
 
-def dump(request: bytes, read_size: int = SMALLEST_READ) -> Iterator[Reply]:
-    """The replies to one request, read ahead by a thread.
+class _TruncatedError(SourceError):
+    """A read brought less than the kernel had to say."""
 
-    recv() releases the interpreter lock while the kernel fills the buffer, so the next reply is
-    made while the one before is decoded. When the kernel has more to say at a time than is read at
-    a time, the dump begins again with larger reads: what comes twice is known by its cookie.
+
+def dump(request: bytes, read_size: int = SMALLEST_READ) -> Iterator[Reply]:
+    """The replies to one request.
+
+    When the kernel has more to say at a time than is read at a time, the dump begins again with
+    larger reads: what comes twice is known by its cookie.
 
     :raises RefusedError: the kernel does not offer this, or we may not ask.
     :raises SourceError: the kernel fails, or does not answer in time.
     :raises ParseError: an answer is not netlink.
     """
     try:
-        yield from _dump_once(request, read_size)
+        with open_socket() as netlink:
+            send(netlink, request)
+            yield from read_replies(netlink, read_size)
     except _TruncatedError:
         yield from dump(request, 2 * read_size)
-
-
-def _dump_once(request: bytes, read_size: int) -> Iterator[Reply]:
-    with open_socket() as netlink:
-        reader = _Reader(netlink, request, read_size)
-        reader.start()
-        try:
-            yield from reader.take()
-        finally:
-            reader.is_wanted = False
-            reader.join()
-
-
-class _TruncatedError(SourceError):
-    """A read brought less than the kernel had to say."""
-
-
-class _Reader(Thread):
-    """Asks, and reads until the dump ends, fails, or nobody wants more of it."""
-
-    def __init__(self, netlink: socket.socket, request: bytes, read_size: int) -> None:
-        super().__init__(name="sock_diag", daemon=True)
-        self.netlink = netlink
-        self.request = request
-        self.read_size = read_size
-        self.replies: SimpleQueue[Reply | NetinspectError] = SimpleQueue()
-        self.is_wanted = True
-
-    def run(self) -> None:
-        """The thread: put each reply, the last one last, or what went wrong."""
-        try:
-            send(self.netlink, self.request)
-            for reply in read_replies(self.netlink, self.read_size):
-                self.replies.put(reply)
-                if not self.is_wanted:
-                    break
-        except NetinspectError as error:
-            self.replies.put(error)
-
-    def take(self) -> Iterator[Reply]:
-        """Each reply when it is there; raise what the reading raised."""
-        is_last = False
-        while not is_last:
-            reply = self.replies.get()
-            if isinstance(reply, NetinspectError):
-                raise reply
-            yield reply
-            is_last = reply.is_last
 
 
 def read_replies(netlink: socket.socket, read_size: int = SMALLEST_READ) -> Iterator[Reply]:

@@ -16,7 +16,7 @@ from netinspect.parse.inet_records import Names
 from netinspect.parse.netlink import Reply
 from netinspect.parse.seen import Seen
 from netinspect.query import TRUE, Query, kernel_test
-from netinspect.sources import tally_records
+from netinspect.sources import Batch, tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
 from netinspect.sources.netlink import dump, open_socket, read_replies, send
 
@@ -41,11 +41,12 @@ class SockDiag:
         self.notes: list[Note] = []
         self._relay = relay
         self.refusals: dict[tuple[Table, ...], str] = {}  # of conditions, by what was asked for
+        self.halved: set[tuple[Table, ...]] = set()  # what two processes counted
         self._names = Names(UserNames(), InterfaceNames())
         self._brought: tuple[int, Table] | None = None  # the other family of TCP, by query
         self._extender: Extender | None = None
 
-    def read(self, table: Table, query: Query) -> Iterator[InetBatch | UnixBatch]:
+    def read(self, table: Table, query: Query) -> Iterator[Batch]:
         """Batches of one table; of TCP both families with the first of them. See `Source.read`."""
         if table.protocol == "unix":
             from netinspect.parse import unix_diag
@@ -66,16 +67,27 @@ class SockDiag:
 
     def _read_inet(
         self, tables: tuple[Table, ...], query: Query, encode: Callable[..., bytes]
-    ) -> Iterator[InetBatch]:
+    ) -> Iterator[Batch]:
         seen = Seen()
         extender = self._make_extender() if query.is_extended else None
+        protocol = tables[0].protocol
+
+        def batch(reply: Reply) -> Batch:
+            return InetBatch(reply, protocol, self._names, seen, extender)
+
+        if not query.needs_records and protocol == "tcp":
+            from netinspect.sources.halves import count_in_halves
+
+            if counted := count_in_halves(query, encode):
+                self.halved.add(tables)
+                yield from counted
+                return
         ask = partial(dump_in_turns, self._relay, seen) if self._relay else dump
         if query.condition == TRUE:
             replies = ask(encode(query, with_condition=False))
         else:
             replies = self._ask_with_condition(tables, query, encode, ask)
-        for reply in replies:
-            yield InetBatch(reply, tables[0].protocol, self._names, seen, extender)
+        yield from map(batch, replies)
 
     def _make_extender(self) -> Extender:
         """One for all dumps: it remembers what it has seen of attributes and cgroups."""
