@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from netinspect.model import Connection, Family, Protocol, State, Table
 from netinspect.parse.inet_numbers import (
-    CLOSE,
     DATAGRAM_STATES,
+    PEERLESS,
     STATE_NUMBERS,
     TCP_STATES,
     closed_state,
@@ -143,7 +143,7 @@ def count_kinds(reply: Reply, seen: Seen) -> Mapping[Kind, int]:
     """The same, without the names."""
     if kind := _only_kind(reply):  # almost always: a third of the time
         (cookies,) = columns(reply, COOKIES)
-        are_new = seen.add(cookies, (kind[1],) * len(cookies))
+        are_new = seen.add(cookies, ())
         return {kind: len(cookies) if are_new is None else sum(are_new)}
     families, states, ports, cookies = columns(reply, TALLY)
     are_new = seen.add(cookies, states)
@@ -152,11 +152,11 @@ def count_kinds(reply: Reply, seen: Seen) -> Mapping[Kind, int]:
 
 
 def _only_kind(reply: Reply) -> Kind | None:
-    """What all sockets of a reply are; None where they differ, or may."""
+    """What all sockets of a reply are, if they have a peer; None where they differ, or may."""
     if reply.size < MESSAGE.size:
         return None
     families, states = (set(reply.data[place : reply.end : reply.size]) for place in (16, 17))
-    is_one = len(families) == len(states) == 1 and CLOSE not in states
+    is_one = len(families) == len(states) == 1 and PEERLESS.isdisjoint(states)
     return (families.pop(), states.pop(), True) if is_one else None
 
 

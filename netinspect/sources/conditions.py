@@ -52,7 +52,7 @@ def _for_kernel(leaf: Leaf, _upper: bool) -> Condition:
     if isinstance(leaf, Autobound):
         # The kernel says so of every socket that was not bound, also of one that a listener on
         # a fixed port accepted; as in ss the port has to be one that the kernel chooses.
-        return all_of((leaf, PortRange("local", *_local_ports())))
+        return all_of((leaf, PortRange("local", *local_ports())))
     return leaf
 
 
@@ -69,7 +69,8 @@ def _cgroup_id(path: str) -> int:
     raise NotThereError(f"there is no cgroup {path!r}: {expected}", path)
 
 
-def _local_ports() -> tuple[int, int]:
+def local_ports() -> tuple[int, int]:
+    """The lowest and the highest port that the kernel chooses."""
     try:
         with open(LOCAL_PORTS, encoding="ascii") as file:
             low, high = map(int, file.read().split())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain
 from typing import NamedTuple
 
 from msgspec import msgpack
@@ -12,23 +12,29 @@ from msgspec.structs import replace
 
 from netinspect.errors import ParseError
 from netinspect.model import Connection, State, Table
-from netinspect.parse.inet_diag import Kind, count_kinds, encode_tcp_request, named_tally
+from netinspect.parse.inet_diag import Kind, count_kinds, named_tally
 from netinspect.parse.proc_counters import parse_sockstat
 from netinspect.parse.seen import Seen
 from netinspect.query import (
     ALL_STATES,
     SOCK_DIAG_ONLY,
+    Condition,
     PortRange,
     Query,
+    Side,
     all_of,
+    any_of,
     kernel_test,
     leaves,
 )
+from netinspect.sources.conditions import local_ports
 from netinspect.sources.netlink import dump
+from netinspect.worker import Worker, may_fork
 
 # A fork costs 3 ms, and the kernel 1 us a socket.
 MANY = 20_000
-SAMPLE_REPLIES = 8  # 2,100 sockets
+OUR_SHARE = 0.37  # besides OTHER_TABLES
+HIGHEST_PORT = 65_535
 SOCKSTAT = ("/proc/net/sockstat", "/proc/net/sockstat6")
 # Those in these states stand in tables of their own, and take a third of the time: the kernel looks
 # through all sockets that have a port.
@@ -54,42 +60,43 @@ class CountedBatch(NamedTuple):
 def count_in_halves(query: Query, encode: Callable[..., bytes]) -> Iterator[CountedBatch] | None:
     """The TCP sockets of a query; None: it would not pay, or cannot be.
 
-    The kernel makes two dumps at once, and each process counts its own: 0.8 of the time. The local
-    port of a socket stays the same, so that one that changes meanwhile is in one half all along;
-    but for one that is connected after it was bound, which may be missed while it changes.
+    The kernel makes two dumps at once, and each process counts its own: 0.7 of the time. The ports
+    of a socket stay the same, so that one that changes meanwhile is in one half all along; but for
+    one that is connected after it was bound, which may be missed while it changes.
 
     :param encode: the request to the kernel. See `encode_tcp_request`.
     """
-    if any(isinstance(leaf, SOCK_DIAG_ONLY) for leaf in leaves(query.condition)):
-        return None  # not every kernel tests these
     states = kernel_test(query, query.tables).states or ALL_STATES
-    if states <= OTHER_TABLES:
+    is_refusable = any(isinstance(leaf, SOCK_DIAG_ONLY) for leaf in leaves(query.condition))
+    if states <= OTHER_TABLES or is_refusable or _number_of_sockets() < MANY or not may_fork():
         return None
-    tests = _halves()
-    if tests is None:
-        return None
-    low, high = (
-        replace(query, states=states - OTHER_TABLES, condition=all_of((query.condition, test)))
-        for test in tests
-    )
-    if encode(low, with_condition=True) == encode(low, with_condition=False):
-        return None  # too long for the kernel
     others = replace(query, states=states & OTHER_TABLES)
-    theirs, *ours = (encode(part, with_condition=True) for part in (low, others, high))
-    return _count_both(ours, theirs)
+    ours, theirs = (
+        replace(query, states=states - OTHER_TABLES, condition=all_of((query.condition, test)))
+        for test in _halves(*local_ports())
+    )
+    if any(
+        encode(q, with_condition=True) == encode(q, with_condition=False) for q in (ours, theirs)
+    ):
+        return None  # too long for the kernel
+    first, second, third = (encode(q, with_condition=True) for q in (others, ours, theirs))
+    return _count_both([first, second], third)
 
 
-def _halves() -> tuple[PortRange, PortRange] | None:
-    """Two tests that part all TCP sockets in about two halves."""
-    if _number_of_sockets() < MANY:
-        return None
-    from netinspect.parse.inet_halves import halves  # most systems have few
-    from netinspect.worker import may_fork
+def _halves(low: int, high: int) -> tuple[Condition, Condition]:
+    """Two tests of which each socket meets one, by the port that some kernel chose for it.
 
-    if not may_fork():
-        return None
-    query = Query(tables=(), states=ALL_STATES - OTHER_TABLES)
-    return halves(islice(dump(encode_tcp_request(query, with_condition=False)), SAMPLE_REPLIES))
+    That is on one side or the other in a range that is the same nearly everywhere, and anywhere in
+    it. The whole range is our own.
+    """
+    middle = low + int(OUR_SHARE * (high - low))
+    sides: tuple[Side, ...] = ("local", "remote")
+    ours = any_of(PortRange(side, low, middle) for side in sides)
+    theirs = all_of(
+        any_of((PortRange(side, 0, low - 1), PortRange(side, middle + 1, HIGHEST_PORT)))
+        for side in sides
+    )
+    return ours, theirs
 
 
 def _number_of_sockets() -> int:
@@ -107,8 +114,6 @@ def _text(path: str) -> str:
 
 
 def _count_both(ours: list[bytes], theirs: bytes) -> Iterator[CountedBatch]:
-    from netinspect.worker import Worker
-
     with Worker(lambda: msgpack.encode(list(_count([theirs]).items()))) as worker:
         yield CountedBatch(named_tally(_count(ours), "tcp"))
         answer = worker.answer()
