@@ -125,6 +125,17 @@ def _one_port() -> list[Question]:
     ]
 
 
+def _by_expression() -> list[Question]:
+    """The same by an expression: one that all sockets meet, and one for a port."""
+    every, quiet = "sport >= :0", f"sport = :{QUIET_PORT}"
+    return [
+        Question("table, by an expression", "large", (*TABLE, every), SS, 1.0),
+        Question("NDJSON, by an expression", "large", (*NDJSON, every), SS, 1.0),
+        Question("summary, by an expression", "large", (*SUMMARY, every), SS, 0.5),
+        Question("one port, by an expression", "large", (*TABLE, quiet), SS, 0.3),
+    ]
+
+
 def _small() -> list[Question]:
     every = (*NETINSPECT, "list")
     return [
@@ -151,6 +162,7 @@ QUESTIONS: list[Question] = [
     *_without_owners("large"),
     Question("NDJSON without owners", "large", NDJSON, NETSTAT, rounds=5),
     *_one_port(),
+    *_by_expression(),
     *_groups()[:2],
     *_extended(),
     *_with_owners(),
