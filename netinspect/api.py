@@ -8,6 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET
@@ -30,8 +31,8 @@ from netinspect.model import (
     Table,
     decode_name,
 )
-from netinspect.query import Query, at_tables, possible_states, states_of
-from netinspect.sources import Batch, Source, candidates, tally_records
+from netinspect.query import PEERLESS, Query, at_tables, possible_states, states_of
+from netinspect.sources import Batch, CountedBatch, Source, candidates, tally_records
 from netinspect.sources.chain import Chain
 from netinspect.sources.platforms import platform, system_path
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 # Where there may be nothing to look for: a batch holds up to some hundred sockets.
 FEW_BATCHES = 8
+STATE = attrgetter("state")
 
 
 class Read(NamedTuple):
@@ -55,6 +57,7 @@ class Read(NamedTuple):
     batches: Iterator[Batch]
     test: Test | None
     owner_test: Test | None
+    is_all_asked: bool  # the query says all that `test` is about
 
     @property
     def has_test(self) -> bool:
@@ -163,8 +166,10 @@ class Listing:
         return itertools.chain.from_iterable(read.batches for read in self._reads)
 
     def _read(self, part: Selection, *, is_counted: bool) -> Read:
-        tests = part.socket_test(), part.owner_test()
-        return Read(self._open(part, needs_records=not is_counted or any(tests)), *tests)
+        test, owner_test, is_all_asked = part.socket_test(), part.owner_test(), part.is_all_asked
+        needs_records = not is_counted or bool(owner_test or (test and not is_all_asked))
+        batches = self._open(part, needs_records=needs_records)
+        return Read(batches, test, owner_test, is_all_asked)
 
     def _open(self, part: Selection, *, needs_records: bool) -> Iterator[Batch]:
         query = part.query()
@@ -183,8 +188,17 @@ class Listing:
             raise fault_at(error.word, part.text, str(error)) from None
 
     def _tested(self) -> Iterator[list[Connection]]:
-        for batches, test, owner_test in self._reads:
-            yield from _matching(_matching(map(self._records, batches), test), owner_test)
+        for read in self._reads:
+            yield from _matching(self._selected(read, read.batches), read.owner_test)
+
+    def _selected(self, read: Read, batches: Iterable[Batch]) -> Iterator[list[Connection]]:
+        """The records of these batches that pass the test of what a socket itself tells."""
+        for batch in batches:
+            records = self._records(batch)
+            is_decided = read.is_all_asked and batch.is_exact
+            if read.test and not (is_decided and PEERLESS.isdisjoint(map(STATE, records))):
+                records = list(filter(read.test, records))
+            yield records
 
     def _records(self, batch: Batch) -> list[Connection]:
         records = batch.records()
@@ -197,21 +211,18 @@ class Listing:
         """Read everything, and only then look for owners: what is there all along is found."""
         from netinspect.owners import find_owners  # a count needs none
 
-        reads = [(list(batches), test, owner_test) for batches, test, owner_test in self._reads]
+        reads = [(list(read.batches), read) for read in self._reads]
         wanted: set[int] | None = None
-        is_few = sum(len(batches) for batches, _, _ in reads) <= FEW_BATCHES
-        if is_few or any(test for _, test, _ in reads):
+        is_few = sum(len(batches) for batches, _ in reads) <= FEW_BATCHES
+        if is_few or any(read.test for _, read in reads):
             kept = [
-                (list(_matching(map(self._records, batches), test)), owner_test)
-                for batches, test, owner_test in reads
+                (list(self._selected(read, batches)), read.owner_test) for batches, read in reads
             ]
             wanted = {c.inode for lists, _ in kept for records in lists for c in records if c.inode}
             selected = [(iter(lists), owner_test) for lists, owner_test in kept]
         else:
             # Left undecoded until the scan is done: the bytes take a quarter of the memory.
-            selected = [
-                (map(self._records, batches), owner_test) for batches, _, owner_test in reads
-            ]
+            selected = [(map(self._records, batches), read.owner_test) for batches, read in reads]
         if wanted is None or wanted:
             self._owners = find_owners(wanted)
         for records, owner_test in selected:
@@ -230,11 +241,17 @@ class Listing:
 
     def count(self) -> Counter[tuple[Table, State]]:
         """How many sockets of each table and state there are. Instead of an iteration."""
-        if self.has_test:
+        if len(self._reads) > 1 or any(read.owner_test for read in self._reads):
             return tally_records(c for records in self for c in records)
+        (read,) = self._reads
         counts: Counter[tuple[Table, State]] = Counter()
-        for batch in self.batches():
-            counts.update(batch.tally())
+        for batch in read.batches:
+            is_counted = read.test is None or isinstance(batch, CountedBatch)
+            counts.update(
+                batch.tally()
+                if is_counted
+                else tally_records(itertools.chain(*self._selected(read, [batch])))
+            )
         return counts
 
 

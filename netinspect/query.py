@@ -296,6 +296,15 @@ def kernel_test(query: Query, tables: Iterable[Table]) -> KernelTest:
     return KernelTest(states if is_narrower else None, kernel_bound(condition, states, upper=True))
 
 
+def decides_connected(query: Query, tables: Iterable[Table]) -> bool:
+    """Whether a kernel that is asked so decides of every socket with a peer."""
+    tables = tuple(tables)
+    condition = at_tables(query.condition, tables)
+    connected = asked_states(query.states, condition, tables) - PEERLESS
+    asked = kernel_test(query, tables).condition
+    return asked == kernel_bound(condition, connected, upper=False)
+
+
 def kernel_bound(condition: Condition, states: frozenset[State], *, upper: bool) -> Condition:
     """What of the condition the kernel can tell of sockets in these states.
 

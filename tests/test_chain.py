@@ -19,6 +19,8 @@ ICMP4, UNIX = Table("icmp", "ipv4"), Table("unix", "unix")
 class FakeBatch:
     """A batch by name."""
 
+    is_exact = False
+
     def __init__(self, name: str) -> None:
         self.name = name
 

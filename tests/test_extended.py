@@ -84,6 +84,8 @@ def test_a_unix_socket_of_which_nothing_is_told() -> None:
 
 
 class OneBatch:
+    is_exact = False
+
     def records(self) -> list[Connection]:
         return [made()]
 

@@ -104,6 +104,13 @@ class Selection(Struct, frozen=True, kw_only=True):
         ]
 
     @property
+    def is_all_asked(self) -> bool:
+        """Whether the query says all that there is to test but the owners."""
+        others = (self.users, self.exposures, self.directions)
+        is_told = known_to_sources(self.expression) == self.expression
+        return is_told and all(other is None for other in others)
+
+    @property
     def needs_direction(self) -> bool:
         """Whether a test needs the direction of a connection."""
         keys = (getattr(leaf, "key", None) for leaf in leaves(self.expression))

@@ -26,6 +26,10 @@ KIND = attrgetter("protocol", "family", "state")
 class Batch(Protocol):
     """Some sockets of one table, in the system's order."""
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether those that have a peer meet the condition of the query, and need no test."""
+
     def records(self) -> list[Connection]:
         """The sockets. To be called once: what a dump brings twice is dropped by memory."""
 
@@ -43,6 +47,7 @@ class RecordBatch(NamedTuple):
     """Sockets that are records already. See `Batch`."""
 
     connections: list[Connection]
+    is_exact: bool = False
 
     def records(self) -> list[Connection]:
         """The sockets."""
@@ -51,6 +56,21 @@ class RecordBatch(NamedTuple):
     def tally(self) -> Counter[tuple[Table, State]]:
         """The counts."""
         return tally_records(self.connections)
+
+
+class CountedBatch(NamedTuple):
+    """Sockets that need no test, and of which there are only counts. See `Batch`."""
+
+    counts: Counter[tuple[Table, State]]
+    is_exact: bool = True
+
+    def records(self) -> list[Connection]:
+        """:raises NotImplementedError: a query without `needs_records` brings none."""
+        raise NotImplementedError
+
+    def tally(self) -> Counter[tuple[Table, State]]:
+        """The counts."""
+        return self.counts
 
 
 class Source(Protocol):

@@ -38,6 +38,11 @@ class NullBatch(NamedTuple):
 
     batch: Batch
 
+    @property
+    def is_exact(self) -> bool:
+        """As that batch."""
+        return self.batch.is_exact
+
     def records(self) -> list[Connection]:
         """The sockets, with the keys that were asked for."""
         nothing = {"tcp_info": None, "memory": None, "options": None}

@@ -164,6 +164,7 @@ class PsutilBatch(NamedTuple):
     table: Table
     names: ProcessNames
     absent: OwnerStatus
+    is_exact: bool = False
 
     def records(self) -> list[Connection]:
         """The sockets."""

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import msgpack
 from msgspec.structs import replace
 
 from netinspect.errors import ParseError
-from netinspect.model import Connection, State, Table
+from netinspect.model import State, Table
 from netinspect.parse.inet_diag import Kind, count_kinds, named_tally
+from netinspect.parse.netlink import Reply
 from netinspect.parse.proc_counters import parse_sockstat
 from netinspect.parse.seen import Seen
 from netinspect.query import (
     ALL_STATES,
+    PEERLESS,
     SOCK_DIAG_ONLY,
+    TRUE,
     Condition,
     PortRange,
     Query,
     Side,
     all_of,
     any_of,
+    decides_connected,
     kernel_test,
     leaves,
 )
+from netinspect.sources import Batch, CountedBatch
 from netinspect.sources.conditions import local_ports
 from netinspect.sources.netlink import dump
 from netinspect.worker import Worker, may_fork
@@ -39,25 +42,15 @@ SOCKSTAT = ("/proc/net/sockstat", "/proc/net/sockstat6")
 # Those in these states stand in tables of their own, and take a third of the time: the kernel looks
 # through all sockets that have a port.
 OTHER_TABLES: frozenset[State] = frozenset({"LISTEN", "BOUND"})
-Counts = Counter[tuple[Table, State]]
 Kinds = list[tuple[Kind, int]]
 
 
-class CountedBatch(NamedTuple):
-    """Sockets of which there are only counts. See `Batch`."""
-
-    counts: Counts
-
-    def records(self) -> list[Connection]:
-        """:raises NotImplementedError: a query without `needs_records` brings none."""
-        raise NotImplementedError
-
-    def tally(self) -> Counts:
-        """The counts."""
-        return self.counts
-
-
-def count_in_halves(query: Query, encode: Callable[..., bytes]) -> Iterator[CountedBatch] | None:
+def count_in_halves(
+    tables: tuple[Table, ...],
+    query: Query,
+    encode: Callable[..., bytes],
+    batch: Callable[[Reply], Batch],
+) -> Iterator[Batch] | None:
     """The TCP sockets of a query; None: it would not pay, or cannot be.
 
     The kernel makes two dumps at once, and each process counts its own: 0.7 of the time. The ports
@@ -65,22 +58,28 @@ def count_in_halves(query: Query, encode: Callable[..., bytes]) -> Iterator[Coun
     one that is connected after it was bound, which may be missed while it changes.
 
     :param encode: the request to the kernel. See `encode_tcp_request`.
+    :param batch: makes a batch of a reply, of those sockets that may need a test.
     """
-    states = kernel_test(query, query.tables).states or ALL_STATES
-    is_refusable = any(isinstance(leaf, SOCK_DIAG_ONLY) for leaf in leaves(query.condition))
-    if states <= OTHER_TABLES or is_refusable or _number_of_sockets() < MANY or not may_fork():
+    states = kernel_test(query, tables).states or ALL_STATES
+    apart = OTHER_TABLES if query.condition == TRUE else PEERLESS
+    if states <= apart or _number_of_sockets() < MANY or not may_fork():
         return None
-    others = replace(query, states=states & OTHER_TABLES)
-    ours, theirs = (
-        replace(query, states=states - OTHER_TABLES, condition=all_of((query.condition, test)))
+    others = replace(query, states=states & apart)
+    halves = [
+        replace(query, states=states - apart, condition=all_of((query.condition, test)))
         for test in _halves(*local_ports())
-    )
-    if any(
-        encode(q, with_condition=True) == encode(q, with_condition=False) for q in (ours, theirs)
-    ):
-        return None  # too long for the kernel
-    first, second, third = (encode(q, with_condition=True) for q in (others, ours, theirs))
-    return _count_both([first, second], third)
+    ]
+    if not all(_is_told(half, tables, encode) for half in halves):
+        return None
+    requests = [encode(part, with_condition=True) for part in (others, *halves)]
+    return _count_all(requests, batch)
+
+
+def _is_told(half: Query, tables: tuple[Table, ...], encode: Callable[..., bytes]) -> bool:
+    """Whether the kernel makes all tests, surely. Not each knows all, or takes any number."""
+    is_refusable = any(isinstance(leaf, SOCK_DIAG_ONLY) for leaf in leaves(half.condition))
+    is_too_long = encode(half, with_condition=True) == encode(half, with_condition=False)
+    return decides_connected(half, tables) and not is_refusable and not is_too_long
 
 
 def _halves(low: int, high: int) -> tuple[Condition, Condition]:
@@ -113,18 +112,19 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def _count_both(ours: list[bytes], theirs: bytes) -> Iterator[CountedBatch]:
-    with Worker(lambda: msgpack.encode(list(_count([theirs]).items()))) as worker:
+def _count_all(requests: list[bytes], batch: Callable[[Reply], Batch]) -> Iterator[Batch]:
+    others, ours, theirs = requests
+    with Worker(lambda: msgpack.encode(list(_count(theirs).items()))) as worker:
+        yield from map(batch, dump(others))
         yield CountedBatch(named_tally(_count(ours), "tcp"))
         answer = worker.answer()
-    counts = _count([theirs]) if answer is None else dict(msgpack.decode(answer, type=Kinds))
+    counts = _count(theirs) if answer is None else dict(msgpack.decode(answer, type=Kinds))
     yield CountedBatch(named_tally(counts, "tcp"))
 
 
-def _count(requests: Iterable[bytes]) -> Mapping[Kind, int]:
-    """The sockets of several dumps."""
+def _count(request: bytes) -> Mapping[Kind, int]:
     counts: Counter[Kind] = Counter()
     seen = Seen()
-    for reply in chain.from_iterable(map(dump, requests)):
+    for reply in dump(request):
         counts.update(count_kinds(reply, seen))
     return counts

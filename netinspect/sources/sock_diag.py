@@ -15,7 +15,7 @@ from netinspect.parse import inet_diag
 from netinspect.parse.inet_records import Names
 from netinspect.parse.netlink import Reply
 from netinspect.parse.seen import Seen
-from netinspect.query import TRUE, Query, kernel_test
+from netinspect.query import TRUE, Query, decides_connected, kernel_test
 from netinspect.sources import Batch, tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
 from netinspect.sources.netlink import dump, open_socket, read_replies, send
@@ -71,14 +71,16 @@ class SockDiag:
         seen = Seen()
         extender = self._make_extender() if query.is_extended else None
         protocol = tables[0].protocol
+        is_decided = query.condition != TRUE and decides_connected(query, tables)
 
         def batch(reply: Reply) -> Batch:
-            return InetBatch(reply, protocol, self._names, seen, extender)
+            is_exact = is_decided and tables not in self.refusals
+            return InetBatch(reply, protocol, self._names, seen, extender, is_exact)
 
         if not query.needs_records and protocol == "tcp":
             from netinspect.sources.halves import count_in_halves
 
-            if counted := count_in_halves(query, encode):
+            if counted := count_in_halves(tables, query, encode, batch):
                 self.halved.add(tables)
                 yield from counted
                 return
@@ -169,6 +171,7 @@ class InetBatch(NamedTuple):
     names: Names
     seen: Seen
     extender: Extender | None = None
+    is_exact: bool = False
 
     def records(self) -> list[Connection]:
         """The sockets of this reply that no earlier one had."""
@@ -186,6 +189,7 @@ class UnixBatch(NamedTuple):
     replies: list[Reply]
     names: Names
     is_extended: bool = False
+    is_exact: bool = False
 
     def records(self) -> list[Connection]:
         """All unix sockets."""
