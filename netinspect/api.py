@@ -31,7 +31,7 @@ from netinspect.model import (
     Table,
     decode_name,
 )
-from netinspect.query import PEERLESS, Query, at_tables, possible_states, states_of
+from netinspect.query import Query, at_tables, possible_states, states_of
 from netinspect.sources import Batch, CountedBatch, Source, candidates, tally_records
 from netinspect.sources.chain import Chain
 from netinspect.sources.platforms import platform, system_path
@@ -195,8 +195,8 @@ class Listing:
         """The records of these batches that pass the test of what a socket itself tells."""
         for batch in batches:
             records = self._records(batch)
-            is_decided = read.is_all_asked and batch.is_exact
-            if read.test and not (is_decided and PEERLESS.isdisjoint(map(STATE, records))):
+            is_decided = read.is_all_asked and batch.decided.issuperset(map(STATE, records))
+            if read.test and not is_decided:
                 records = list(filter(read.test, records))
             yield records
 

@@ -296,13 +296,18 @@ def kernel_test(query: Query, tables: Iterable[Table]) -> KernelTest:
     return KernelTest(states if is_narrower else None, kernel_bound(condition, states, upper=True))
 
 
-def decides_connected(query: Query, tables: Iterable[Table]) -> bool:
-    """Whether a kernel that is asked so decides of every socket with a peer."""
+def decided_states(query: Query, tables: Iterable[Table]) -> frozenset[State]:
+    """The states of which a kernel that is asked so brings just what meets the condition.
+
+    Not those without a peer: what it takes for their peer is not what the record tells.
+    """
     tables = tuple(tables)
     condition = at_tables(query.condition, tables)
-    connected = asked_states(query.states, condition, tables) - PEERLESS
-    asked = kernel_test(query, tables).condition
-    return asked == kernel_bound(condition, connected, upper=False)
+    states = asked_states(query.states, condition, tables) - PEERLESS
+    is_decided = kernel_test(query, tables).condition == kernel_bound(
+        condition, states, upper=False
+    )
+    return states if is_decided else frozenset()
 
 
 def kernel_bound(condition: Condition, states: frozenset[State], *, upper: bool) -> Condition:

@@ -19,7 +19,7 @@ ICMP4, UNIX = Table("icmp", "ipv4"), Table("unix", "unix")
 class FakeBatch:
     """A batch by name."""
 
-    is_exact = False
+    decided: frozenset[State] = frozenset()
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -84,7 +84,7 @@ def test_a_unix_socket_of_which_nothing_is_told() -> None:
 
 
 class OneBatch:
-    is_exact = False
+    decided: frozenset[Any] = frozenset()
 
     def records(self) -> list[Connection]:
         return [made()]

@@ -7,9 +7,10 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
+from typing import Any, TypeVar
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from netinspect.api import Listing, snapshot
@@ -17,7 +18,7 @@ from netinspect.errors import ExpressionError
 from netinspect.filters.expression import parse_expression
 from netinspect.filters.selection import select
 from netinspect.filters.terms import predicate
-from netinspect.model import Connection, Table
+from netinspect.model import Connection, State, Table
 from netinspect.query import (
     AllOf,
     AnyOf,
@@ -27,7 +28,10 @@ from netinspect.query import (
     Not,
     at_tables,
 )
+from netinspect.sources import halves
 from netinspect.sources.cgroups import cgroup_mount
+from netinspect.sources.sock_diag import SockDiag
+from netinspect.worker import Worker
 from tests.namespace import private_network, why_not
 from tests.program import Done, run
 from tests.sockets import open_zoo
@@ -36,6 +40,7 @@ from tests.zoo import Zoo
 
 pytestmark = pytest.mark.live
 
+T = TypeVar("T")
 PROTOCOLS = ("tcp", "udp", "udplite", "raw", "icmp", "unix")
 SO_MARK = 36  # asm-generic/socket.h
 
@@ -155,9 +160,7 @@ def trees(terms: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-def steady(
-    look: Callable[[], list[Connection]], protocols: tuple[str, ...]
-) -> tuple[list[Connection], list[Connection]]:
+def steady(look: Callable[[], T], protocols: tuple[str, ...]) -> tuple[list[Connection], T]:
     """All sockets, and what was seen while they stayed as they are."""
     for _ in range(20):
         before = everything(protocols)
@@ -197,6 +200,87 @@ def test_an_expression_selects_what_testing_everything_selects(text: str) -> Non
 @given(trees(WITH_KERNEL))
 def test_what_only_the_kernel_can_test_may_stand_anywhere(text: str) -> None:
     check(text, ("tcp", "udp"))
+
+
+def counted(text: str | None, **options: Any) -> tuple[Counter[tuple[Table, State]], bool]:
+    """The counts, and whether two processes made them."""
+    selection = select(protocols=("tcp", "udp"), expression=text, **options)
+    listing = Listing(selection, with_owners=False, is_counted=True)
+    source = listing.source_of(Table("tcp", "ipv4"))
+    return listing.count(), bool(source and isinstance(source, SockDiag) and source.halved)
+
+
+@pytest.fixture
+def _always_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also few sockets, and in a process of tests, which has threads."""
+    monkeypatch.setattr(halves, "MANY", 0)
+    monkeypatch.setattr(halves, "may_fork", lambda: True)
+
+
+def check_count(text: str) -> None:
+    connections, (counts, _) = steady(lambda: counted(text), ("tcp", "udp"))
+    condition = parse_expression(text).condition
+    assert counts == Counter(
+        (table, c.state)
+        for c in connections
+        if holds(at_tables(condition, [table := Table(c.protocol, c.family)]), c)
+    )
+
+
+@pytest.mark.usefixtures("_always_in_halves")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(trees(TERMS))
+def test_two_processes_count_what_testing_everything_counts(text: str) -> None:
+    check_count(text)
+
+
+@pytest.mark.usefixtures("_always_in_halves")
+@pytest.mark.parametrize(
+    ("text", "is_in_halves"),
+    [
+        ("sport >= :0", True),
+        ("dport != :1", True),
+        ("not ( dst 127.0.0.1 or sport = :1 )", True),
+        ("state big", True),  # a minisocket has a state that the request has no bit for
+        ("exclude syn-recv", True),
+        ("exclude established and sport > :1", True),
+        ("state time-wait", True),
+        ("state listening", False),  # a table of its own
+        ("state bound or state close", False),
+        ("recv_q > 0", False),
+        ("fwmark = 0x1", False),  # may be refused
+        (" or ".join(f"sport=:{port}" for port in range(1, 4000)), False),  # too long
+    ],
+)
+def test_what_two_processes_count(text: str, is_in_halves: bool) -> None:
+    check_count(text)
+    assert counted(text)[1] == is_in_halves
+
+
+@pytest.mark.usefixtures("_always_in_halves")
+@pytest.mark.parametrize("states", [None, ["established"], ["syn-recv"], ["bound", "time-wait"]])
+def test_what_two_processes_count_by_options(states: list[str] | None) -> None:
+    connections, (counts, _) = steady(lambda: counted(None, states=states), ("tcp", "udp"))
+    wanted = states and {word.upper().replace("-", "_") for word in states}
+    assert counts == Counter(
+        (Table(c.protocol, c.family), c.state)
+        for c in connections
+        if not wanted or c.state in wanted
+    )
+
+
+@pytest.mark.usefixtures("_always_in_halves")
+def test_the_other_half_is_counted_here_when_the_other_process_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = steady(lambda: counted("sport > :0"), ("tcp", "udp"))[1]
+    monkeypatch.setattr(Worker, "answer", lambda _: None)
+    assert steady(lambda: counted("sport > :0"), ("tcp", "udp"))[1] == expected
+    assert expected[1]
+
+
+def test_a_few_sockets_are_counted_by_one_process() -> None:
+    assert not counted(None)[1]
 
 
 def time_wait() -> None:

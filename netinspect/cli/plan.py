@@ -8,7 +8,7 @@ from netinspect.api import Listing
 from netinspect.filters.selection import Selection
 from netinspect.model import Protocol, State, Table
 from netinspect.parse.condition_text import condition_text
-from netinspect.query import TRUE, decides_connected, kernel_test
+from netinspect.query import TRUE, decided_states, kernel_test
 
 TCP: tuple[Table, ...] = (Table("tcp", "ipv4"), Table("tcp", "ipv6"))
 IN_KERNEL: frozenset[Protocol] = frozenset({"tcp", "udp", "udplite", "raw"})
@@ -56,8 +56,8 @@ def _dump_lines(listing: Listing, part: Selection, tables: tuple[Table, ...]) ->
     refusal = getattr(source, "refusals", {}).get(tables)
     if refusal:
         yield f"plan: {names}: the condition was not taken, so all sockets were read: {refusal}"
-    elif part.is_all_asked and test.condition != TRUE and decides_connected(part.query(), tables):
-        yield f"plan: {names}: what has a peer is not tested again"
+    elif part.is_all_asked and decided_states(part.query(), tables):
+        yield f"plan: {names}: of what has a peer the kernel decides"
 
 
 def _name(table: Table) -> str:

@@ -27,8 +27,8 @@ class Batch(Protocol):
     """Some sockets of one table, in the system's order."""
 
     @property
-    def is_exact(self) -> bool:
-        """Whether those that have a peer meet the condition of the query, and need no test."""
+    def decided(self) -> frozenset[State]:
+        """The states of which every socket meets the condition of the query, and needs no test."""
 
     def records(self) -> list[Connection]:
         """The sockets. To be called once: what a dump brings twice is dropped by memory."""
@@ -47,7 +47,7 @@ class RecordBatch(NamedTuple):
     """Sockets that are records already. See `Batch`."""
 
     connections: list[Connection]
-    is_exact: bool = False
+    decided: frozenset[State] = frozenset()
 
     def records(self) -> list[Connection]:
         """The sockets."""
@@ -62,7 +62,7 @@ class CountedBatch(NamedTuple):
     """Sockets that need no test, and of which there are only counts. See `Batch`."""
 
     counts: Counter[tuple[Table, State]]
-    is_exact: bool = True
+    decided: frozenset[State] = frozenset()
 
     def records(self) -> list[Connection]:
         """:raises NotImplementedError: a query without `needs_records` brings none."""

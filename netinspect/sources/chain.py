@@ -39,9 +39,9 @@ class NullBatch(NamedTuple):
     batch: Batch
 
     @property
-    def is_exact(self) -> bool:
+    def decided(self) -> frozenset[State]:
         """As that batch."""
-        return self.batch.is_exact
+        return self.batch.decided
 
     def records(self) -> list[Connection]:
         """The sockets, with the keys that were asked for."""

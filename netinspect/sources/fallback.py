@@ -164,7 +164,7 @@ class PsutilBatch(NamedTuple):
     table: Table
     names: ProcessNames
     absent: OwnerStatus
-    is_exact: bool = False
+    decided: frozenset[State] = frozenset()
 
     def records(self) -> list[Connection]:
         """The sockets."""

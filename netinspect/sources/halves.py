@@ -25,7 +25,7 @@ from netinspect.query import (
     Side,
     all_of,
     any_of,
-    decides_connected,
+    decided_states,
     kernel_test,
     leaves,
 )
@@ -69,17 +69,17 @@ def count_in_halves(
         replace(query, states=states - apart, condition=all_of((query.condition, test)))
         for test in _halves(*local_ports())
     ]
-    if not all(_is_told(half, tables, encode) for half in halves):
+    if not all(decided_states(half, tables) and _is_taken(half, encode) for half in halves):
         return None
     requests = [encode(part, with_condition=True) for part in (others, *halves)]
-    return _count_all(requests, batch)
+    return _count_all(requests, batch, states - apart)
 
 
-def _is_told(half: Query, tables: tuple[Table, ...], encode: Callable[..., bytes]) -> bool:
-    """Whether the kernel makes all tests, surely. Not each knows all, or takes any number."""
+def _is_taken(half: Query, encode: Callable[..., bytes]) -> bool:
+    """Whether the kernel surely makes the tests: not each knows all of them, or takes many."""
     is_refusable = any(isinstance(leaf, SOCK_DIAG_ONLY) for leaf in leaves(half.condition))
     is_too_long = encode(half, with_condition=True) == encode(half, with_condition=False)
-    return decides_connected(half, tables) and not is_refusable and not is_too_long
+    return not is_refusable and not is_too_long
 
 
 def _halves(low: int, high: int) -> tuple[Condition, Condition]:
@@ -112,14 +112,22 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def _count_all(requests: list[bytes], batch: Callable[[Reply], Batch]) -> Iterator[Batch]:
+def _count_all(
+    requests: list[bytes], batch: Callable[[Reply], Batch], states: frozenset[State]
+) -> Iterator[Batch]:
     others, ours, theirs = requests
     with Worker(lambda: msgpack.encode(list(_count(theirs).items()))) as worker:
         yield from map(batch, dump(others))
-        yield CountedBatch(named_tally(_count(ours), "tcp"))
+        yield _counted(_count(ours), states)
         answer = worker.answer()
     counts = _count(theirs) if answer is None else dict(msgpack.decode(answer, type=Kinds))
-    yield CountedBatch(named_tally(counts, "tcp"))
+    yield _counted(counts, states)
+
+
+def _counted(counts: Mapping[Kind, int], states: frozenset[State]) -> CountedBatch:
+    """Of these states alone: to the kernel, SYN_RECV is also a number that has no name here."""
+    named = named_tally(counts, "tcp")
+    return CountedBatch(Counter({kind: n for kind, n in named.items() if kind[1] in states}))
 
 
 def _count(request: bytes) -> Mapping[Kind, int]:

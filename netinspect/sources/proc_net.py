@@ -155,7 +155,7 @@ class InetBatch(NamedTuple):
     strangers: set[bytes]
     seen: set[Hashable]
     losses: Losses
-    is_exact: bool = False
+    decided: frozenset[State] = frozenset()
 
     def records(self) -> list[Connection]:
         """The sockets of these lines that no earlier ones had."""
@@ -181,7 +181,7 @@ class UnixBatch(NamedTuple):
     data: bytes
     table: Table
     losses: Losses
-    is_exact: bool = False
+    decided: frozenset[State] = frozenset()
 
     def records(self) -> list[Connection]:
         """All unix sockets."""

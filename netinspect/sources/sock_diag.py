@@ -15,7 +15,7 @@ from netinspect.parse import inet_diag
 from netinspect.parse.inet_records import Names
 from netinspect.parse.netlink import Reply
 from netinspect.parse.seen import Seen
-from netinspect.query import TRUE, Query, decides_connected, kernel_test
+from netinspect.query import TRUE, Query, decided_states, kernel_test
 from netinspect.sources import Batch, tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
 from netinspect.sources.netlink import dump, open_socket, read_replies, send
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # 256 KiB: 2,100 sockets without their attributes, 500 with
 REPLIES_A_TURN = 8
+UNDECIDED: frozenset[State] = frozenset()
 TCP4, TCP6 = Table("tcp", "ipv4"), Table("tcp", "ipv6")
 
 
@@ -71,11 +72,11 @@ class SockDiag:
         seen = Seen()
         extender = self._make_extender() if query.is_extended else None
         protocol = tables[0].protocol
-        is_decided = query.condition != TRUE and decides_connected(query, tables)
+        decided = decided_states(query, tables)
 
         def batch(reply: Reply) -> Batch:
-            is_exact = is_decided and tables not in self.refusals
-            return InetBatch(reply, protocol, self._names, seen, extender, is_exact)
+            states = UNDECIDED if tables in self.refusals else decided
+            return InetBatch(reply, protocol, self._names, seen, extender, states)
 
         if not query.needs_records and protocol == "tcp":
             from netinspect.sources.halves import count_in_halves
@@ -171,7 +172,7 @@ class InetBatch(NamedTuple):
     names: Names
     seen: Seen
     extender: Extender | None = None
-    is_exact: bool = False
+    decided: frozenset[State] = frozenset()
 
     def records(self) -> list[Connection]:
         """The sockets of this reply that no earlier one had."""
@@ -189,7 +190,7 @@ class UnixBatch(NamedTuple):
     replies: list[Reply]
     names: Names
     is_extended: bool = False
-    is_exact: bool = False
+    decided: frozenset[State] = frozenset()
 
     def records(self) -> list[Connection]:
         """All unix sockets."""
