@@ -149,13 +149,25 @@ def _lines(
 
 
 def _rows(cells: list[list[str]], columns: list[Column], widths: list[int], pad: Pad) -> list[str]:
-    """Padding and joining takes a third of what a %-format takes."""
-    padded = [
-        pad(column_cells, width, to_right=column.is_number)
-        for column_cells, column, width in zip(cells[:-1], columns, widths, strict=False)
-    ]
-    last = pad(cells[-1], widths[-1], to_right=True) if columns[-1].is_number else cells[-1]
-    return list(map(GAP.join, zip(*padded, last, strict=True)))
+    """Padding and joining takes a fifth of what a %-format takes.
+
+    Where all cells of a column are the same, as the protocol of most sockets is, one is padded.
+    """
+    count, last = len(cells[0]), len(columns) - 1
+    pieces: list[Iterable[str]] = []
+    common = ""  # to all rows, behind the last piece
+    for index, (column_cells, column, width) in enumerate(zip(cells, columns, widths, strict=True)):
+        is_same = column_cells.count(column_cells[0]) == count if count else True
+        some = column_cells[:1] if is_same else column_cells
+        padded = pad(some, width, to_right=column.is_number)
+        shown = padded if index < last or column.is_number else some
+        common += GAP if index else ""
+        if is_same:
+            common += "".join(shown)
+        else:
+            pieces += (itertools.repeat(common, count), shown)
+            common = ""
+    return list(map("".join, zip(*pieces, itertools.repeat(common, count), strict=True)))
 
 
 def _pad(cells: list[str], width: int, *, to_right: bool) -> Iterable[str]:
