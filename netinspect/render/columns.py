@@ -53,6 +53,7 @@ class NumberText(dict["int | None", str]):
 MOST_REMEMBERED = 4096
 SAFE = SafeText()
 NUMBER_TEXT = NumberText()
+OWNERS, OWNER_STATUS, PROCESS = map(attrgetter, ("owners", "owner_status", "process"))
 NO_PEER = "*"
 STACKS: dict[bool | UnsetType, str] = {True: " (also IPv4)", False: " (only IPv6)", UNSET: ""}
 YES_NO: dict[bool | UnsetType, str] = {True: "yes", False: "no", UNSET: "-"}
@@ -101,7 +102,10 @@ def _proto_cells(connections: Iterable[Connection]) -> list[str]:
 
 
 def _process_cells(connections: Iterable[Connection]) -> list[str]:
-    return [SAFE[c.process] if len(c.owners) == 1 else _process_cell(c) for c in connections]
+    sockets = list(connections)
+    if not any(map(OWNERS, sockets)) and "hidden" not in map(OWNER_STATUS, sockets):
+        return [SAFE[name] for name in map(PROCESS, sockets)]
+    return [SAFE[c.process] if len(c.owners) == 1 else _process_cell(c) for c in sockets]
 
 
 def _process_cell(connection: Connection) -> str:
@@ -205,7 +209,14 @@ def _word_cells(name: str) -> Cells:
 
 def _number_cells(name: str) -> Cells:
     value = attrgetter(name)
-    return lambda connections: [NUMBER_TEXT[number] for number in map(value, connections)]
+
+    def cells(connections: Iterable[Connection]) -> list[str]:
+        numbers = list(map(value, connections))
+        if numbers and numbers.count(numbers[0]) == len(numbers):  # as most queues are empty
+            return [NUMBER_TEXT[numbers[0]]] * len(numbers)
+        return [NUMBER_TEXT[number] for number in numbers]
+
+    return cells
 
 
 NUMBERS = frozenset(
