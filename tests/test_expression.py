@@ -10,10 +10,18 @@ from netinspect.errors import ExpressionError
 from netinspect.filters.expression import DEEPEST, parse_expression
 from netinspect.filters.selection import select
 from netinspect.filters.terms import predicate
-from netinspect.model import STATES, Connection, Owner, Table
-from netinspect.query import at_tables, kernel_test, negated_leaves
+from netinspect.model import STATES, Connection, Owner, State, Table
+from netinspect.query import (
+    PEERLESS,
+    TCP_STATES,
+    at_tables,
+    decided_states,
+    kernel_test,
+    negated_leaves,
+)
 from tests.records import made
 
+CONNECTED = TCP_STATES - PEERLESS | {"UNKNOWN"}
 PLACES = [
     ("sport", "sport", "     ^"),
     ("sport =", "sport =", "       ^"),
@@ -282,6 +290,34 @@ def test_states_of_one_family_are_not_decided_by_a_dump_of_both() -> None:
     assert [part.socket_test() is not None for part in parts] == [False, True]
     (alone,) = select(protocols=["tcp4"], expression=text).expanded()
     assert alone.socket_test() is None  # of IPv4 alone the mask of states tells
+
+
+@pytest.mark.parametrize(
+    ("text", "is_all_asked", "decided"),
+    [
+        ("sport = :22", True, CONNECTED),
+        ("dport = :22 and not src 10.0.0.0/8", True, CONNECTED),
+        ("state established", True, frozenset({"ESTABLISHED"})),
+        ("sport = :22 and state bound", True, frozenset()),
+        ("dport != :22", True, frozenset()),  # holds for those without a peer: not asked for
+        ("dst [fe80::1%lo]", True, frozenset()),  # the zone is not
+        ("sport = :22 and rtt > 5", False, CONNECTED),
+        ("uid = 0", False, CONNECTED),
+        ("sport = :22 or pid = 1", False, CONNECTED),
+    ],
+)
+def test_what_the_kernel_decides(text: str, is_all_asked: bool, decided: frozenset[State]) -> None:
+    (part,) = select(protocols=["tcp"], expression=text).expanded()
+    assert part.is_all_asked == is_all_asked
+    assert decided_states(part.query(), part.tables) == decided
+
+
+@pytest.mark.parametrize(
+    "options", [{"users": ["root"]}, {"exposures": ["any"]}, {"directions": ["inbound"]}]
+)
+def test_what_no_query_asks(options: dict[str, Any]) -> None:
+    assert select(states=["established"], ports=["22"], addresses=["::1"]).is_all_asked
+    assert not select(**options).is_all_asked
 
 
 # Texts, and what they mean, written side by side.

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from netinspect.api import Listing, snapshot
+from netinspect.cli.plan import plan_lines
 from netinspect.errors import ExpressionError
 from netinspect.filters.expression import parse_expression
 from netinspect.filters.selection import select
@@ -277,6 +278,25 @@ def test_the_other_half_is_counted_here_when_the_other_process_does_not_answer(
     monkeypatch.setattr(Worker, "answer", lambda _: None)
     assert steady(lambda: counted("sport > :0"), ("tcp", "udp"))[1] == expected
     assert expected[1]
+
+
+@pytest.mark.usefixtures("_always_in_halves")
+def test_the_plan_says_what_the_kernel_decides() -> None:
+    selection = select(protocols=["tcp"], expression="sport > :1 and not dst ::1")
+    listing = Listing(selection, with_owners=False, is_counted=True)
+    assert list(plan_lines(listing)) == [
+        "plan: tcp4, tcp6: sock_diag: all states; sport >= :2",
+        "plan: tcp4, tcp6: counted by two processes at once, parted by ports",
+        "plan: tested here: what the socket tells",
+        "plan: owners are not looked for",
+    ]
+    listing = Listing(select(protocols=["tcp4"], expression="sport > :1"), with_owners=False)
+    assert list(plan_lines(listing)) == [
+        "plan: tcp4: sock_diag: all states; sport >= :2",
+        "plan: tcp4: of what has a peer the kernel decides",
+        "plan: tested here: what the socket tells",
+        "plan: owners are not looked for",
+    ]
 
 
 def test_a_few_sockets_are_counted_by_one_process() -> None:
