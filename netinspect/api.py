@@ -246,12 +246,10 @@ class Listing:
         (read,) = self._reads
         counts: Counter[tuple[Table, State]] = Counter()
         for batch in read.batches:
-            is_counted = read.test is None or isinstance(batch, CountedBatch)
-            counts.update(
-                batch.tally()
-                if is_counted
-                else tally_records(itertools.chain(*self._selected(read, [batch])))
-            )
+            if read.test is None or isinstance(batch, CountedBatch):
+                counts.update(batch.tally())
+            else:
+                counts.update(tally_records(itertools.chain(*self._selected(read, [batch]))))
         return counts
 
 

@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -203,12 +204,14 @@ def test_what_only_the_kernel_can_test_may_stand_anywhere(text: str) -> None:
     check(text, ("tcp", "udp"))
 
 
-def counted(text: str | None, **options: Any) -> tuple[Counter[tuple[Table, State]], bool]:
+def counted(
+    text: str | None, protocols: tuple[str, ...] = ("tcp", "udp"), **options: Any
+) -> tuple[Counter[tuple[Table, State]], bool]:
     """The counts, and whether two processes made them."""
-    selection = select(protocols=("tcp", "udp"), expression=text, **options)
+    selection = select(protocols=protocols, expression=text, **options)
     listing = Listing(selection, with_owners=False, is_counted=True)
-    source = listing.source_of(Table("tcp", "ipv4"))
-    return listing.count(), bool(source and isinstance(source, SockDiag) and source.halved)
+    sources = map(listing.source_of, selection.tables)
+    return listing.count(), any(isinstance(s, SockDiag) and s.halved for s in sources)
 
 
 @pytest.fixture
@@ -268,6 +271,35 @@ def test_what_two_processes_count_by_options(states: list[str] | None) -> None:
         for c in connections
         if not wanted or c.state in wanted
     )
+
+
+@pytest.mark.usefixtures("_always_in_halves")
+@pytest.mark.parametrize("protocol", ["tcp4", "tcp6"])
+def test_two_processes_count_one_family(protocol: str) -> None:
+    connections, (counts, is_in_halves) = steady(
+        lambda: counted("sport > :0", protocols=(protocol,)), (protocol,)
+    )
+    assert is_in_halves
+    assert counts == Counter((Table(c.protocol, c.family), c.state) for c in connections)
+
+
+@pytest.mark.parametrize(
+    ("files", "number"),
+    [
+        (("sockets: used 9\nTCP: inuse 4 orphan 0 tw 1 alloc 5 mem 1\n", "TCP6: inuse 3\n"), 8),
+        (("TCP: inuse 4 orphan 0 tw 1 alloc 5 mem 1\n",), 5),  # without IPv6
+        (("what is this", "TCP6: inuse 3\n"), 3),
+        ((), 0),
+    ],
+)
+def test_how_many_there_are(
+    files: tuple[str, ...], number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / "sockstat", tmp_path / "sockstat6"]
+    for path, text in zip(paths, files, strict=False):
+        path.write_text(text)
+    monkeypatch.setattr(halves, "SOCKSTAT", paths)
+    assert halves._number_of_sockets() == number  # noqa: SLF001
 
 
 @pytest.mark.usefixtures("_always_in_halves")

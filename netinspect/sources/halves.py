@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from msgspec import msgpack
 from msgspec.structs import replace
@@ -38,7 +39,7 @@ from netinspect.worker import Worker, may_fork
 MANY = 20_000
 OUR_SHARE = 0.37  # besides OTHER_TABLES
 HIGHEST_PORT = 65_535
-SOCKSTAT = ("/proc/net/sockstat", "/proc/net/sockstat6")
+SOCKSTAT = ("/proc/net/sockstat", "/proc/net/sockstat6")  # the latter only where IPv6 is
 # Those in these states stand in tables of their own, and take a third of the time: the kernel looks
 # through all sockets that have a port.
 OTHER_TABLES: frozenset[State] = frozenset({"LISTEN", "BOUND"})
@@ -100,16 +101,11 @@ def _halves(low: int, high: int) -> tuple[Condition, Condition]:
 
 def _number_of_sockets() -> int:
     """How many there are, more or less; 0 where the kernel does not say."""
-    try:
-        counts = parse_sockstat("".join(map(_text, SOCKSTAT)))
-    except (OSError, ParseError):
-        return 0
+    counts: dict[str, int] = {}
+    for path in SOCKSTAT:
+        with suppress(OSError, ParseError), open(path, encoding="ascii", errors="replace") as file:
+            counts |= parse_sockstat(file.read())
     return sum(counts.get(name, 0) for name in ("TCP.inuse", "TCP.tw", "TCP6.inuse"))
-
-
-def _text(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.read()
 
 
 def _count_all(
