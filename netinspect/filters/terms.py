@@ -9,7 +9,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from netinspect.filters.addresses import InNetwork
 from netinspect.filters.selection import TCP_INFO_KEYS, Test
 from netinspect.model import Connection, Family, Table
 from netinspect.query import (
@@ -130,6 +129,8 @@ def _port(term: PortRange) -> Test:
 
 
 def _network(term: Network) -> Test:
+    from netinspect.filters.addresses import InNetwork
+
     holds = InNetwork([term])
     get = operator.attrgetter(f"{term.side}_address")
     return lambda c: holds[get(c)]

@@ -11,8 +11,6 @@ from functools import partial
 from typing import NamedTuple
 
 from netinspect.errors import UsageError, unknown_word
-from netinspect.filters.addresses import parse_networks
-from netinspect.filters.hosts import parse_host
 from netinspect.filters.ports import HIGHEST_PORT, parse_ports
 from netinspect.filters.selection import glob
 from netinspect.filters.terms import (
@@ -79,6 +77,9 @@ def _port(side: Side, comparison: str, word: str) -> Condition:
 
 
 def _host(side: Side, _: str, word: str) -> Condition:
+    from netinspect.filters.addresses import parse_networks  # loads ipaddress: 5 ms
+    from netinspect.filters.hosts import parse_host
+
     host = parse_host(word)
     if host.family == "unix":
         in_unix = InTables(frozenset({UNIX}))
