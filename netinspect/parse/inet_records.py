@@ -179,6 +179,8 @@ def _users(
             uid if uid or inode else None
             for uid, inode in zip(columns.uids, columns.inodes, strict=True)
         ]
+    if len(set(uids)) == 1 and uids[0] is not None:
+        return uids, repeat(names[uids[0]])
     return uids, [None if uid is None else names[uid] for uid in uids]
 
 

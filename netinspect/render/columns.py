@@ -81,8 +81,9 @@ def _endpoint_column(side: str) -> Column:
 
     def cells(connections: Iterable[Connection]) -> list[str]:
         hosts, ports = list(map(host, connections)), list(map(port, connections))
-        all_hosts = "" if None in hosts else "".join(hosts)
-        if None in ports or None in hosts or ":" in all_hosts or not _is_plain(all_hosts):
+        some = set(hosts)
+        all_hosts = "" if None in some else "".join(some)
+        if None in ports or None in some or ":" in all_hosts or not _is_plain(all_hosts):
             return [endpoint(*pair) for pair in zip(hosts, ports, strict=True)]
         return [f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)]
 
@@ -104,7 +105,8 @@ def _proto_cells(connections: Iterable[Connection]) -> list[str]:
 def _process_cells(connections: Iterable[Connection]) -> list[str]:
     sockets = list(connections)
     if not any(map(OWNERS, sockets)) and "hidden" not in map(OWNER_STATUS, sockets):
-        return [SAFE[name] for name in map(PROCESS, sockets)]
+        names = list(map(PROCESS, sockets))
+        return [SAFE[names[0]]] * len(names) if len(set(names)) == 1 else [SAFE[n] for n in names]
     return [SAFE[c.process] if len(c.owners) == 1 else _process_cell(c) for c in sockets]
 
 

@@ -141,7 +141,7 @@ def _lines(
 ) -> bytes:
     """The lines of these columns of cells, and what is below each. The last is not padded."""
     lines = _rows(cells, columns, widths, _pad)
-    if not all(map(str.isascii, lines)):
+    if not "".join(lines).isascii():
         lines = _rows(cells, columns, widths, _pad_displayed)
     if below is not None:
         lines = list(map("".join, zip(lines, below, strict=True)))
