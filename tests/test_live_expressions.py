@@ -331,6 +331,14 @@ def test_the_plan_says_what_the_kernel_decides() -> None:
     ]
 
 
+def test_the_plan_says_nothing_of_deciding_where_all_pass() -> None:
+    assert list(plan_lines(Listing(select(protocols=["tcp4"]), with_owners=False))) == [
+        "plan: tcp4: sock_diag: all states; no condition",
+        "plan: tested here: nothing",
+        "plan: owners are not looked for",
+    ]
+
+
 def test_a_few_sockets_are_counted_by_one_process() -> None:
     assert not counted(None)[1]
 

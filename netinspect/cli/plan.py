@@ -56,7 +56,7 @@ def _dump_lines(listing: Listing, part: Selection, tables: tuple[Table, ...]) ->
     refusal = getattr(source, "refusals", {}).get(tables)
     if refusal:
         yield f"plan: {names}: the condition was not taken, so all sockets were read: {refusal}"
-    elif part.is_all_asked and decided_states(part.query(), tables):
+    elif part.socket_test() and part.is_all_asked and decided_states(part.query(), tables):
         yield f"plan: {names}: of what has a peer the kernel decides"
 
 
