@@ -195,10 +195,7 @@ class Listing:
         """The records of these batches that pass the test of what a socket itself tells."""
         for batch in batches:
             records = self._records(batch)
-            is_decided = read.is_all_asked and batch.decided.issuperset(map(STATE, records))
-            if read.test and not is_decided:
-                records = list(filter(read.test, records))
-            yield records
+            yield records if read.test is None else _tested(records, read, batch.decided)
 
     def _records(self, batch: Batch) -> list[Connection]:
         records = batch.records()
@@ -310,6 +307,13 @@ def _distinct(batches: Iterable[list[Connection]]) -> Iterator[list[Connection]]
         new = [c for c in connections if c.cookie is None or c.cookie not in seen]
         seen.update(c.cookie for c in new)
         yield new
+
+
+def _tested(records: list[Connection], read: Read, decided: frozenset[State]) -> list[Connection]:
+    """Those that pass. What is in these states does, if the query says all that is tested."""
+    if read.is_all_asked and decided.issuperset(map(STATE, records)):
+        return records
+    return list(filter(read.test, records))
 
 
 def _matching(batches: Iterable[list[Connection]], test: Test | None) -> Iterator[list[Connection]]:

@@ -24,6 +24,9 @@ UNIX_STATES: frozenset[State] = frozenset({"ESTABLISHED", "LISTEN", "UNCONN"})
 DATAGRAM_STATES: frozenset[State] = frozenset({"ESTABLISHED", "UNCONN"})
 
 
+HIGHEST_PORT = 65_535
+
+
 class PortRange(NamedTuple):
     """A test: the port of `side` lies between `low` and `high`, both included."""
 

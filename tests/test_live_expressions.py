@@ -339,8 +339,11 @@ def test_the_plan_says_nothing_of_deciding_where_all_pass() -> None:
     ]
 
 
-def test_a_few_sockets_are_counted_by_one_process() -> None:
+def test_a_few_sockets_are_counted_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halves, "may_fork", lambda: True)
     assert not counted(None)[1]
+    monkeypatch.setattr(halves, "MANY", len(everything(("tcp",))) // 2)
+    assert counted(None)[1]
 
 
 def time_wait() -> None:

@@ -155,12 +155,12 @@ def _readings_of_i(cluster: Cluster) -> str:
 
 def _lsof(argument: str) -> str:
     """The command for an argument of lsof -i."""
+    import shlex
+
     match = re.fullmatch(INTERNET, argument)
     version, protocol, host, port = match.groups() if match else ("", None, None, None)
     words = ["netinspect", *([f"-{version}"] if version else [])]
     for name, value in (("--proto", protocol), ("--addr", host), ("--port", port)):
         if value:
             words += [name, value.strip("[]").lower()]
-    import shlex
-
     return shlex.join(words)

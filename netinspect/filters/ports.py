@@ -6,8 +6,7 @@ import socket
 from collections.abc import Iterable
 
 from netinspect.errors import UsageError
-
-HIGHEST_PORT = 65535
+from netinspect.query import HIGHEST_PORT
 
 
 def parse_ports(words: Iterable[str]) -> list[tuple[int, int]]:

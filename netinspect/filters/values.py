@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from netinspect.errors import UsageError, unknown_word
-from netinspect.filters.ports import HIGHEST_PORT, parse_ports
+from netinspect.filters.ports import parse_ports
 from netinspect.filters.selection import glob
 from netinspect.filters.terms import (
     AutoboundPath,
@@ -26,6 +26,7 @@ from netinspect.filters.words import PROTOCOLS, parse_directions, parse_exposure
 from netinspect.model import Table, decode_name
 from netinspect.query import (
     FALSE,
+    HIGHEST_PORT,
     TRUE,
     Autobound,
     Cgroup,

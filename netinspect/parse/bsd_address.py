@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 from netinspect.errors import CellError
 from netinspect.model import Family, State
 from netinspect.parse.address import MOST_REMEMBERED
-from netinspect.parse.cells import HIGHEST_PORT, HOST_NAME, SERVICE_NAME, canonical_address
+from netinspect.parse.cells import HOST_NAME, SERVICE_NAME, canonical_address
+from netinspect.query import HIGHEST_PORT
 
 CUT_HOST = 16
 # What is left of a cut address where a name would not do

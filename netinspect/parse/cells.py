@@ -14,12 +14,12 @@ from netinspect.errors import CellError
 from netinspect.model import Exposure, Family, Protocol, SocketType, State, Table
 from netinspect.parse.address import MOST_REMEMBERED
 from netinspect.parse.inet_records import EXPOSURE_OF
+from netinspect.query import HIGHEST_PORT
 
 # What a resolver may answer, and what netstat and ss cut it down to
 HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.-])?", re.ASCII)
 # RFC 6335 section 5.1, and the underscores, dots and signs that services(5) has besides
 SERVICE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+/-]{0,63})", re.ASCII)
-HIGHEST_PORT = 0xFFFF
 LONGEST_NUMBER = 19  # digits: what JSON takes has 64 bits
 
 SOCKET_TYPES: dict[Protocol, SocketType] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from netinspect.query import (
     FALSE,
+    HIGHEST_PORT,
     TRUE,
     AllOf,
     AnyOf,
@@ -25,7 +26,6 @@ from netinspect.query import (
     States,
 )
 
-HIGHEST_PORT = 65535
 WHOLE_MARK = 0xFFFFFFFF
 
 

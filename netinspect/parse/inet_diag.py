@@ -66,6 +66,7 @@ TALLY = "=16xBBxxH38xQ20x"
 # What tells one socket from another, and whether it has a peer: state, cookie
 IDENTITY = "=17xB42xQ20x"
 COOKIES = "=60xQ20x"
+FAMILY_AND_STATE = (16, 17)  # where these bytes are
 COOKIE = Struct(COOKIES)
 # Family, state, and whether it has a local port: without one, a socket in CLOSE is not bound.
 Kind = tuple[int, int, bool]
@@ -155,7 +156,9 @@ def _only_kind(reply: Reply) -> Kind | None:
     """What all sockets of a reply are, if they have a peer; None where they differ, or may."""
     if reply.size < MESSAGE.size:
         return None
-    families, states = (set(reply.data[place : reply.end : reply.size]) for place in (16, 17))
+    families, states = (
+        set(reply.data[place : reply.end : reply.size]) for place in FAMILY_AND_STATE
+    )
     is_one = len(families) == len(states) == 1 and PEERLESS.isdisjoint(states)
     return (families.pop(), states.pop(), True) if is_one else None
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netinspect.relay import Relay
 
 KIND = attrgetter("protocol", "family", "state")
+UNDECIDED: frozenset[State] = frozenset()
 
 
 class Batch(Protocol):
@@ -47,7 +48,7 @@ class RecordBatch(NamedTuple):
     """Sockets that are records already. See `Batch`."""
 
     connections: list[Connection]
-    decided: frozenset[State] = frozenset()
+    decided: frozenset[State] = UNDECIDED
 
     def records(self) -> list[Connection]:
         """The sockets."""
@@ -62,7 +63,7 @@ class CountedBatch(NamedTuple):
     """Sockets that need no test, and of which there are only counts. See `Batch`."""
 
     counts: Counter[tuple[Table, State]]
-    decided: frozenset[State] = frozenset()
+    decided: frozenset[State] = UNDECIDED
 
     def records(self) -> list[Connection]:
         """:raises NotImplementedError: a query without `needs_records` brings none."""

@@ -22,6 +22,7 @@ from netinspect.model import (
 from netinspect.parse.address import ExposureOf
 from netinspect.parse.unix_diag import SOCKET_TYPES
 from netinspect.query import Query
+from netinspect.sources import UNDECIDED
 
 # psutil's name of each table that it has
 KINDS: dict[Table, str] = {
@@ -164,7 +165,7 @@ class PsutilBatch(NamedTuple):
     table: Table
     names: ProcessNames
     absent: OwnerStatus
-    decided: frozenset[State] = frozenset()
+    decided: frozenset[State] = UNDECIDED
 
     def records(self) -> list[Connection]:
         """The sockets."""

@@ -17,6 +17,7 @@ from netinspect.parse.proc_counters import parse_sockstat
 from netinspect.parse.seen import Seen
 from netinspect.query import (
     ALL_STATES,
+    HIGHEST_PORT,
     PEERLESS,
     SOCK_DIAG_ONLY,
     TRUE,
@@ -38,7 +39,6 @@ from netinspect.worker import Worker, may_fork
 # A fork costs 3 ms, and the kernel 1 us a socket.
 MANY = 20_000
 OUR_SHARE = 0.37  # besides OTHER_TABLES
-HIGHEST_PORT = 65_535
 SOCKSTAT = ("/proc/net/sockstat", "/proc/net/sockstat6")  # the latter only where IPv6 is
 # Those in these states stand in tables of their own, and take a third of the time: the kernel looks
 # through all sockets that have a port.

@@ -76,7 +76,6 @@ def _enter_and_read(namespace: Namespace, query: Query, root: str) -> list[Conne
         _set_namespace(descriptor)
     finally:
         os.close(descriptor)
-    # The thread that reads ahead is made by this one, and so is in the same namespace.
     source = SockDiag()
     return [
         connection

@@ -13,7 +13,7 @@ from netinspect.parse import proc_net, proc_unix
 from netinspect.parse.proc_net import INODE, InetRow
 from netinspect.parse.proc_unix import UnixRow
 from netinspect.query import Query
-from netinspect.sources import tally_records
+from netinspect.sources import UNDECIDED, tally_records
 from netinspect.sources.names import UserNames
 
 # The kernel gives 4 KiB a read; Python goes on reading until it has this much.
@@ -155,7 +155,7 @@ class InetBatch(NamedTuple):
     strangers: set[bytes]
     seen: set[Hashable]
     losses: Losses
-    decided: frozenset[State] = frozenset()
+    decided: frozenset[State] = UNDECIDED
 
     def records(self) -> list[Connection]:
         """The sockets of these lines that no earlier ones had."""
@@ -181,7 +181,7 @@ class UnixBatch(NamedTuple):
     data: bytes
     table: Table
     losses: Losses
-    decided: frozenset[State] = frozenset()
+    decided: frozenset[State] = UNDECIDED
 
     def records(self) -> list[Connection]:
         """All unix sockets."""

@@ -16,7 +16,7 @@ from netinspect.parse.inet_records import Names
 from netinspect.parse.netlink import Reply
 from netinspect.parse.seen import Seen
 from netinspect.query import TRUE, Query, decided_states, kernel_test
-from netinspect.sources import Batch, tally_records
+from netinspect.sources import UNDECIDED, Batch, tally_records
 from netinspect.sources.names import InterfaceNames, UserNames
 from netinspect.sources.netlink import dump, open_socket, read_replies, send
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # 256 KiB: 2,100 sockets without their attributes, 500 with
 REPLIES_A_TURN = 8
-UNDECIDED: frozenset[State] = frozenset()
 TCP4, TCP6 = Table("tcp", "ipv4"), Table("tcp", "ipv6")
 
 
@@ -172,7 +171,7 @@ class InetBatch(NamedTuple):
     names: Names
     seen: Seen
     extender: Extender | None = None
-    decided: frozenset[State] = frozenset()
+    decided: frozenset[State] = UNDECIDED
 
     def records(self) -> list[Connection]:
         """The sockets of this reply that no earlier one had."""
@@ -190,7 +189,7 @@ class UnixBatch(NamedTuple):
     replies: list[Reply]
     names: Names
     is_extended: bool = False
-    decided: frozenset[State] = frozenset()
+    decided: frozenset[State] = UNDECIDED
 
     def records(self) -> list[Connection]:
         """All unix sockets."""
