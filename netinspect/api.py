@@ -93,6 +93,7 @@ class Listing:
         relay: Relay | None = None,
     ) -> None:
         self.selection = selection
+        self._source = source
         host, system, taken_at = _origin(captures)
         has_direction = with_direction or selection.needs_direction
         self.captures = captures
@@ -221,10 +222,17 @@ class Listing:
             # Left undecoded until the scan is done: the bytes take a quarter of the memory.
             selected = [(map(self._records, batches), read.owner_test) for batches, read in reads]
         if wanted is None or wanted:
-            self._owners = find_owners(wanted)
+            # Of a long list of everything a second reading takes half as long as all the rest.
+            is_reread = is_few or any(read.has_test for _, read in reads)
+            self._owners = find_owners(wanted, reread=self.inodes_now if is_reread else None)
         for records, owner_test in selected:
             owned = map(self._owners.attach, records) if self._owners else records
             yield from _matching(owned, owner_test)
+
+    def inodes_now(self) -> set[int | None]:
+        """Of what the same question brings now. See `find_owners`."""
+        again = Listing(self.selection, source=self._source, with_owners=False)
+        return {c.inode for batch in again.batches() for c in batch.records()}
 
     def describe(self, connections: list[Connection]) -> list[Connection]:
         """The same sockets, with all that can be told of the processes that hold them."""

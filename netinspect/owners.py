@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -22,6 +23,8 @@ FORK_FROM_DESCRIPTORS = 4000
 FD_BITS = 32
 FD_MASK = (1 << FD_BITS) - 1
 PROC_PID_INIT_INO = 0xEFFFFFFC  # the first PID namespace, linux/proc_ns.h
+# Reads the sockets again, for the inodes of those that are there now.
+Reread = Callable[[], Container[int | None]]
 
 
 class Scan(NamedTuple):
@@ -51,9 +54,10 @@ class Owners:
     One holding is kept as one number, pid and descriptor: 200,000 records would take 25 MB more.
     """
 
-    def __init__(self, root: str, unseen: str | None) -> None:
+    def __init__(self, root: str, unseen: str | None, reread: Reread | None = None) -> None:
         self.root = root
         self.unseen = unseen  # what cannot be looked into, in words; None: nothing
+        self._reread = reread
         self.hidden_sockets = 0
         self._first: dict[int, int] = {}
         self._others: dict[int, list[int]] = {}
@@ -94,8 +98,17 @@ class Owners:
         return attached
 
     def _unowned(self, connection: Connection) -> Connection:
-        self.hidden_sockets += self.unseen is not None
-        return replace(connection, owner_status="hidden" if self.unseen else "not_found")
+        is_hidden = self.unseen is not None and self._is_still_there(connection)
+        self.hidden_sockets += is_hidden
+        return replace(connection, owner_status="hidden" if is_hidden else "not_found")
+
+    def _is_still_there(self, connection: Connection) -> bool:
+        """Nobody holds what was closed since it was read, whoever cannot be looked into."""
+        return self._there_now is None or connection.inode in self._there_now
+
+    @cached_property
+    def _there_now(self) -> Container[int | None] | None:
+        return self._reread() if self._reread else None
 
     def _of(self, inode: int) -> tuple[Owner, ...]:
         """The owners of a socket, in the order of pid and descriptor."""
@@ -123,16 +136,19 @@ def find_owners(
     wanted: Collection[int] | None = None,
     root: str = "/proc",
     fork_from: int = FORK_FROM_DESCRIPTORS,
+    reread: Reread | None = None,
 ) -> Owners:
     """Look at every descriptor of every process for sockets; for those with these inodes, if given.
 
     A process that ends meanwhile is passed over.
 
     :param fork_from: with how many descriptors in all the work is shared with a second process.
+    :param reread: asked, at most once, where a socket has no owner and some process could not be
+        looked into: a busy server closes sockets between their reading and this.
     """
     pids = _pids(root)
     scans = _scan_all(pids, wanted, root, fork_from)
-    owners = Owners(root, _unseen(sum(scan.denied for scan in scans), pids, root))
+    owners = Owners(root, _unseen(sum(scan.denied for scan in scans), pids, root), reread)
     while scans:  # each is given up as soon as it is taken over: it may be large
         owners.add(scans.pop(0))
     return owners

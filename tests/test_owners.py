@@ -250,6 +250,24 @@ def test_a_note_counts_the_sockets_that_were_asked_for(tmp_path: Path) -> None:
     assert owners.note() == Note("owners_hidden", 2, expected)
 
 
+def test_what_was_closed_since_it_was_read_is_not_hidden(tmp_path: Path) -> None:
+    readings = iter([{5}])
+    owners = find_owners(root=str(tmp_path), reread=lambda: next(readings))
+    found = owners.attach([record(5), record(6)]) + owners.attach([record(7), record(None)])
+    assert [c.owner_status for c in found] == ["hidden", "not_found", "not_found", "not_requested"]
+    note = owners.note()
+    assert note is not None
+    assert note.count == 1
+
+
+def test_nothing_is_read_again_where_nothing_is_hidden(root: Path, tmp_path: Path) -> None:
+    add_process(root, 20, b"nginx", sockets(5))
+    owners = find_owners(root=str(root), reread=lambda: pytest.fail("all could be seen"))
+    assert [attached(owners, inode).owner_status for inode in (5, 6)] == ["known", "not_found"]
+    owners = find_owners(root=str(tmp_path), reread=lambda: pytest.fail("it has no inode"))
+    assert attached(owners, None).owner_status == "not_requested"
+
+
 def as_nobody(function: Callable[[], Any]) -> Any:
     """What the function returns to a process without rights; it must be JSON."""
     if os.geteuid() != 0:

@@ -315,16 +315,19 @@ def _owned(
 ) -> tuple[list[tuple[End, Connection]], list[Note]]:
     """What else leads to these destinations, with its owners; they are looked for once."""
     found: list[tuple[End, Connection]] = []
-    is_searched = False
-    for selection in _companions(destinations):
-        listing = Listing(selection, source=wanted.source, with_owners=True, with_holders=False)
-        is_searched |= listing.looks_for_owners
+    listings = [
+        Listing(selection, source=wanted.source, with_owners=True, with_holders=False)
+        for selection in _companions(destinations)
+    ]
+    for listing in listings:
         records = (c for batch in listing.batches() for c in batch.records())
         found += [(end, c) for c in records for end in _ends_of(c, destinations, look.ends)]
     inodes = {c.inode for _, c in found if c.inode}
-    if not is_searched or not inodes:
+    if not inodes or not any(listing.looks_for_owners for listing in listings):
         return found, []
-    owners = find_owners(inodes)
+    owners = find_owners(
+        inodes, reread=lambda: set().union(*(listing.inodes_now() for listing in listings))
+    )
     attached = owners.attach(connection for _, connection in found)
     note = owners.note()
     return list(zip((end for end, _ in found), attached, strict=True)), [note] if note else []

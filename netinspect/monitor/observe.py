@@ -137,7 +137,7 @@ def _observation(
     telling, crowd, notes = last.telling, _some_of_each(last.leading), listing.notes
     if here is not None:
         aged = _with_ages(telling, listing)
-        owned, hidden = _with_owners([*aged, *crowd])
+        owned, hidden = _with_owners([*aged, *crowd], listing)
         telling, crowd = owned[: len(aged)], owned[len(aged) :]
         notes = (*notes, *hidden)
     scene = Scene(
@@ -188,11 +188,13 @@ def _ports(
     return Evidence(seen, settings, counters, sample)
 
 
-def _with_owners(connections: list[Connection]) -> tuple[list[Connection], list[Note]]:
+def _with_owners(
+    connections: list[Connection], listing: Listing
+) -> tuple[list[Connection], list[Note]]:
     wanted = {c.inode for c in connections if c.inode and not c.owners}
     if not wanted or platform() != "linux":  # elsewhere the source has told them
         return connections, []
-    owners = find_owners(wanted)
+    owners = find_owners(wanted, reread=listing.inodes_now)
     attached = owners.attach(connections)
     note = owners.note()
     return attached, [note] if note else []
