@@ -32,7 +32,14 @@ from netinspect.model import (
     decode_name,
 )
 from netinspect.query import Query, at_tables, possible_states, states_of
-from netinspect.sources import Batch, CountedBatch, Source, candidates, tally_records
+from netinspect.sources import (
+    Batch,
+    CountedBatch,
+    Source,
+    candidates,
+    inodes_of,
+    tally_records,
+)
 from netinspect.sources.chain import Chain
 from netinspect.sources.platforms import platform, system_path
 
@@ -222,17 +229,19 @@ class Listing:
             # Left undecoded until the scan is done: the bytes take a quarter of the memory.
             selected = [(map(self._records, batches), read.owner_test) for batches, read in reads]
         if wanted is None or wanted:
-            # Of a long list of everything a second reading takes half as long as all the rest.
-            is_reread = is_few or any(read.has_test for _, read in reads)
-            self._owners = find_owners(wanted, reread=self.inodes_now if is_reread else None)
+            self._owners = find_owners(wanted, reread=self.inodes_now)
         for records, owner_test in selected:
             owned = map(self._owners.attach, records) if self._owners else records
             yield from _matching(owned, owner_test)
 
     def inodes_now(self) -> set[int | None]:
-        """Of what the same question brings now. See `find_owners`."""
-        again = Listing(self.selection, source=self._source, with_owners=False)
-        return {c.inode for batch in again.batches() for c in batch.records()}
+        """Of all sockets that the tables hold now: one may be in another state by then.
+
+        See `find_owners`.
+        """
+        query = Query(tables=tuple(self.tables), needs_owners=False, needs_holders=False)
+        batches = Chain(candidates(self._source)).open(query)
+        return {inode for batch in batches for inode in inodes_of(batch)}
 
     def describe(self, connections: list[Connection]) -> list[Connection]:
         """The same sockets, with all that can be told of the processes that hold them."""

@@ -150,26 +150,6 @@ def test_owners_are_looked_for_only_when_asked_or_needed() -> None:
         assert {c.owner_status for c in records} == {"known"}
 
 
-def test_a_long_list_of_everything_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    read_again: list[Listing] = []
-
-    def read(listing: Listing) -> set[int]:
-        read_again.append(listing)
-        return set()
-
-    monkeypatch.setattr("netinspect.api.FEW_BATCHES", -1)
-    monkeypatch.setattr("netinspect.owners._pids", lambda _root: [])
-    monkeypatch.setattr(Listing, "inodes_now", read)
-    with connection() as own:
-        everything = netinspect.snapshot()
-        assert {c.owner_status for c in everything.connections} >= {"hidden"}
-        assert read_again == []
-        records = netinspect.snapshot(ports=own.port).connections
-        assert [c.owner_status for c in records] == ["not_found"] * 3
-        netinspect.snapshot(processes=["nginx"])
-        assert len(read_again) == 2
-
-
 @pytest.mark.parametrize("source", ["sock_diag", "proc"])
 def test_a_source_by_name(source: str) -> None:
     with connection() as own:

@@ -13,7 +13,8 @@ from tests.program import PATIENCE_S, environment
 
 pytestmark = pytest.mark.live
 
-# Half of the connections go when the processes are looked for, of which none can be seen.
+# Some connections go when the processes are looked for, of which none can be seen. One moves on to
+# another state.
 SCRIPT = """
 import socket, sys
 from netinspect import owners
@@ -35,11 +36,13 @@ def close(*socks):
 
 def look_too_late(root):
     close(*goes, *goes_half_closed)
+    moves[0].shutdown(socket.SHUT_WR)
+    moves[1].recv(1)
     return []
 
 close(*connect(is_half_closed=True))  # for TIME_WAIT
 stays, stays_half_closed = connect(), connect(is_half_closed=True)
-goes, goes_half_closed = connect(), connect(is_half_closed=True)
+goes, goes_half_closed, moves = connect(), connect(is_half_closed=True), connect()
 owners._pids = look_too_late
 sys.exit(run(sys.argv[1:]))
 """
@@ -48,11 +51,11 @@ sys.exit(run(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("question", "hidden"),
     [
-        ("list", 4),  # the listener, both ends of a connection, and one in CLOSE_WAIT
-        ("list --source proc", 4),
-        ("list -s established,close-wait", 3),
-        ("check -w 9 --process nginx", 4),
-        ("time-wait", 1),  # what leads to the same end
+        ("list", 6),  # the listener, both ends of two connections, and one in CLOSE_WAIT
+        ("list --proto all --source proc", 6),
+        ("list -s established", 4),
+        ("check -w 9 --process nginx", 6),
+        ("time-wait", 2),  # what leads to the same end
         ("diagnose", 2),  # the listener, and what is in CLOSE_WAIT
     ],
 )

@@ -325,9 +325,7 @@ def _owned(
     inodes = {c.inode for _, c in found if c.inode}
     if not inodes or not any(listing.looks_for_owners for listing in listings):
         return found, []
-    owners = find_owners(
-        inodes, reread=lambda: set().union(*(listing.inodes_now() for listing in listings))
-    )
+    owners = find_owners(inodes, reread=listings[0].inodes_now)  # all are of the same tables
     attached = owners.attach(connection for _, connection in found)
     note = owners.note()
     return list(zip((end for end, _ in found), attached, strict=True)), [note] if note else []

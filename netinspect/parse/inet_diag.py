@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import compress, repeat
 from socket import AF_INET, AF_INET6
@@ -66,6 +66,7 @@ TALLY = "=16xBBxxH38xQ20x"
 # What tells one socket from another, and whether it has a peer: state, cookie
 IDENTITY = "=17xB42xQ20x"
 COOKIES = "=60xQ20x"
+INODES = "=84xI"
 FAMILY_AND_STATE = (16, 17)  # where these bytes are
 COOKIE = Struct(COOKIES)
 # Family, state, and whether it has a local port: without one, a socket in CLOSE is not bound.
@@ -186,6 +187,12 @@ def columns(reply: Reply, layout: str) -> list[Any]:
     starts = [start for start, _ in _messages(reply)]
     rows = map(Struct(layout).unpack_from, repeat(reply.data), starts)
     return list(zip(*rows, strict=True)) or [()] * width
+
+
+def inodes(reply: Reply) -> Sequence[int]:
+    """The inodes of all sockets, 0 for none."""
+    (numbers,) = columns(reply, INODES)
+    return tuple(numbers)
 
 
 @cache

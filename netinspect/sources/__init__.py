@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from netinspect.errors import UsageError, unknown_word
 from netinspect.model import Connection, Note, State, Table
@@ -36,6 +36,21 @@ class Batch(Protocol):
 
     def tally(self) -> Counter[tuple[Table, State]]:
         """How many there are of each table and state. To be called instead of `records`."""
+
+
+@runtime_checkable
+class InodeColumn(Protocol):
+    """A batch that tells the inodes of its sockets without making records of them."""
+
+    def inodes(self) -> Iterable[int]:
+        """The inodes, 0 for none; also what a dump brings twice."""
+
+
+def inodes_of(batch: Batch) -> Iterable[int | None]:
+    """The inode of each socket of a batch. To be called instead of `records`."""
+    if isinstance(batch, InodeColumn):
+        return batch.inodes()
+    return [connection.inode for connection in batch.records()]
 
 
 def tally_records(connections: Iterable[Connection]) -> Counter[tuple[Table, State]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from socket import socket
@@ -181,6 +181,10 @@ class InetBatch(NamedTuple):
     def tally(self) -> Counter[tuple[Table, State]]:
         """The counts of the sockets of this reply that no earlier one had."""
         return inet_diag.tally(self.reply, self.protocol, self.seen)
+
+    def inodes(self) -> Sequence[int]:
+        """The inodes, without a record for each: there may be as many as in the whole table."""
+        return inet_diag.inodes(self.reply)
 
 
 class UnixBatch(NamedTuple):
