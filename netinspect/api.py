@@ -191,9 +191,9 @@ class Listing:
         try:
             return self._chain.open(asked)
         except NotThereError as error:
-            from netinspect.filters.expression import fault_at  # loaded with every expression
+            from netinspect.filters.expression import cgroup_fault  # loaded with every expression
 
-            raise fault_at(error.word, part.text, str(error)) from None
+            raise cgroup_fault(error.word, part.text, str(error)) from None
 
     def _tested(self) -> Iterator[list[Connection]]:
         for read in self._reads:
@@ -255,7 +255,7 @@ class Listing:
 
     def count(self) -> Counter[tuple[Table, State]]:
         """How many sockets of each table and state there are. Instead of an iteration."""
-        if len(self._reads) > 1 or any(read.owner_test for read in self._reads):
+        if len(self._reads) != 1 or any(read.owner_test for read in self._reads):
             return tally_records(c for records in self for c in records)
         (read,) = self._reads
         counts: Counter[tuple[Table, State]] = Counter()

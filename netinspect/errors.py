@@ -5,7 +5,7 @@ A message says where, what was expected, what was found and, when there is one, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 
 class NetinspectError(Exception):
@@ -28,17 +28,14 @@ class ExpressionError(UsageError):
         self.expression = expression
         self.start = start
         self.end = end
-        super().__init__("\n".join((problem, *self.pointer(str, len))))
+        under = "~" * (end - start - 1) + "^"
+        super().__init__(f"{problem}\n  {expression}\n  {' ' * start}{under}")
 
-    def pointer(self, escape: Callable[[str], str], width: Callable[[str], int]) -> tuple[str, str]:
-        """The expression, and below it `~~~^` under the fault.
-
-        :param escape: makes a text what is shown of it.
-        :param width: the columns that an escaped text takes.
-        """
-        before, fault = self.expression[: self.start], self.expression[self.start : self.end]
-        under = "~" * (width(escape(fault)) - 1) + "^"
-        return f"  {escape(self.expression)}", f"  {' ' * width(escape(before))}{under}"
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """What stands before the fault, the fault, and what is behind it."""
+        text = self.expression
+        return text[: self.start], text[self.start : self.end], text[self.end :]
 
 
 class NotThereError(UsageError):

@@ -402,10 +402,11 @@ def test_any_text_is_read_or_refused_at_a_place(text: str) -> None:
 
 
 def test_the_place_is_right_behind_what_is_escaped() -> None:
-    from netinspect.render.escape import display_width, escape_part
+    from netinspect.render.escape import escape_part
+    from netinspect.render.pointer import pointer
 
     with pytest.raises(ExpressionError) as caught:
         parse_expression("process = \u4e2d\x1b sport = x")
-    line, under = caught.value.pointer(escape_part, display_width)
+    line, under = pointer(map(escape_part, caught.value.parts), 80)
     assert line == "  process = \u4e2d\\x1b sport = x"
     assert under == "  " + " " * 25 + "^"

@@ -20,6 +20,7 @@ from netinspect.errors import ExpressionError
 from netinspect.filters.expression import parse_expression
 from netinspect.filters.selection import select
 from netinspect.filters.terms import predicate
+from netinspect.filters.words import parse_states
 from netinspect.model import Connection, State, Table
 from netinspect.query import (
     AllOf,
@@ -71,8 +72,10 @@ def add_marked(zoo: Zoo) -> None:
         datagram.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
 
 
-def listed(expression: str, protocols: tuple[str, ...]) -> list[Connection]:
-    selection = select(protocols=protocols, expression=expression)
+def listed(
+    expression: str, protocols: tuple[str, ...], states: list[str] | None = None
+) -> list[Connection]:
+    selection = select(protocols=protocols, expression=expression, states=states)
     return [c for records in Listing(selection, with_owners=False) for c in records]
 
 
@@ -115,11 +118,15 @@ def of_text(text: str) -> Condition:
     return at_tables(parse_expression(text).condition, [Table("tcp", "ipv4")])
 
 
-def expected(text: str, connections: Iterable[Connection]) -> set[Hashable]:
+def chosen(
+    text: str, connections: Iterable[Connection], states: list[str] | None = None
+) -> Iterator[Connection]:
+    """Those that meet the expression and, if there is one, the option."""
     condition = parse_expression(text).condition
-    return keys(
-        c for c in connections if holds(at_tables(condition, [Table(c.protocol, c.family)]), c)
-    )
+    wanted = parse_states(["all"] if states is None else states)
+    for c in connections:
+        if c.state in wanted and holds(at_tables(condition, [Table(c.protocol, c.family)]), c):
+            yield c
 
 
 COMPARISON = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
@@ -150,6 +157,14 @@ TERMS = st.one_of(
 WITH_KERNEL = st.one_of(TERMS, st.sampled_from(KERNEL_ONLY))
 
 
+# By option: none, one or two
+STATES = st.none() | st.lists(
+    st.sampled_from(["established", "listen", "time-wait", "unconn", "bound", "syn-recv"]),
+    min_size=1,
+    max_size=2,
+)
+
+
 def trees(terms: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.recursive(
         terms,
@@ -176,13 +191,13 @@ def everything(protocols: tuple[str, ...]) -> list[Connection]:
     return list(snapshot(protocols=protocols, owners=False).connections)
 
 
-def check(text: str, protocols: tuple[str, ...]) -> None:
-    connections, found = steady(lambda: listed(text, protocols), protocols)
+def check(text: str, protocols: tuple[str, ...], states: list[str] | None = None) -> None:
+    connections, found = steady(lambda: listed(text, protocols, states), protocols)
     counted = Counter(map(key, found))
     # sockets without cookie: icmp, and raw from /proc
     assert {k for k in counted if k[2] is not None} == {  # type: ignore[index]
         k
-        for k in expected(text, connections)
+        for k in keys(chosen(text, connections, states))
         if k[2] is not None  # type: ignore[index]
     }
     assert all(count == 1 for k, count in counted.items() if k[2] is not None)  # type: ignore[index]
@@ -196,12 +211,17 @@ def test_an_expression_selects_what_testing_everything_selects(text: str) -> Non
 
 
 # the kernel gives UNCONN and CLOSE one number, and udp sockets have the first alone
-@example("not ( state unconn or fwmark = 0x1 )")
-@example("not ( src inet:*:* and ( state established or fwmark = 0x1 ) )")
+@example("not ( state unconn or fwmark = 0x1 )", None)
+@example("not ( src inet:*:* and ( state established or fwmark = 0x1 ) )", None)
+# all unix sockets are read, whatever their state
+@example("fwmark = 0x1 or state established", ["listen"])
+@example("not ( state connected or fwmark = 0x1 )", None)
 @settings(max_examples=100)
-@given(trees(WITH_KERNEL))
-def test_what_only_the_kernel_can_test_may_stand_anywhere(text: str) -> None:
-    check(text, ("tcp", "udp"))
+@given(trees(WITH_KERNEL), STATES)
+def test_what_only_the_kernel_can_test_may_stand_anywhere(
+    text: str, states: list[str] | None
+) -> None:
+    check(text, ("tcp", "udp", "unix"), states)
 
 
 def counted(
@@ -221,21 +241,35 @@ def _always_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halves, "may_fork", lambda: True)
 
 
-def check_count(text: str) -> None:
-    connections, (counts, _) = steady(lambda: counted(text), ("tcp", "udp"))
-    condition = parse_expression(text).condition
+def check_count(text: str, states: list[str] | None = None) -> None:
+    connections, (counts, _) = steady(lambda: counted(text, states=states), ("tcp", "udp"))
     assert counts == Counter(
-        (table, c.state)
-        for c in connections
-        if holds(at_tables(condition, [table := Table(c.protocol, c.family)]), c)
+        (Table(c.protocol, c.family), c.state) for c in chosen(text, connections, states)
     )
 
 
 @pytest.mark.usefixtures("_always_in_halves")
+# no socket can be asked for
+@example("state established", ["listen"])
+@example("not state listen", ["listen"])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(trees(TERMS))
-def test_two_processes_count_what_testing_everything_counts(text: str) -> None:
-    check_count(text)
+@given(trees(TERMS), STATES)
+def test_two_processes_count_what_testing_everything_counts(
+    text: str, states: list[str] | None
+) -> None:
+    check_count(text, states)
+
+
+def test_an_expression_that_no_socket_can_meet() -> None:
+    text = "not ( fwmark = 7 or fwmark != 7 or uid = 0 )"
+    assert counted(text)[0] == Counter()
+    assert listed(text, ("tcp", "unix")) == []
+
+
+@pytest.mark.parametrize("place", ["/proc", "../..", __file__])
+def test_a_cgroup_is_a_folder_of_cgroups(place: str) -> None:
+    with pytest.raises(ExpressionError, match="there is no cgroup"):
+        snapshot(expression=f'cgroup "{place}"')
 
 
 @pytest.mark.usefixtures("_always_in_halves")
@@ -377,7 +411,7 @@ def test_owners_in_an_expression(text: str) -> None:
     for _ in range(20):  # until nothing expires meanwhile
         before, found, after = owned(), owned(text), owned()
         if keys(before) == keys(after):
-            assert keys(found) == expected(text, before)
+            assert keys(found) == keys(chosen(text, before))
             break
     assert found
 
@@ -387,6 +421,7 @@ def test_owners_in_an_expression(text: str) -> None:
     [
         ("cgroup = /nosuch", "         ~~~~~~^"),
         ('pid = 1 or not cgroup "/nosuch"', "                      ~~~~~~~~^"),
+        ("process /nosuch or cgroup = /nosuch", "                            ~~~~~~^"),
         ("(sport = :1 and cgroup!=/nosuch) or process = x", "                        ~~~~~~^"),
     ],
 )

@@ -11,11 +11,18 @@ import click
 from netinspect import __version__
 from netinspect.cli.exit_status import ExitStatus
 from netinspect.cli.foreign_flags import check_foreign_flags
-from netinspect.cli.output import discard_output, flush_output, print_error, print_lines, write
+from netinspect.cli.output import (
+    discard_output,
+    error_columns,
+    flush_output,
+    print_error,
+    print_lines,
+    write,
+)
 from netinspect.cli.sections import write_sections
 from netinspect.errors import ExpressionError, NetinspectError, UsageError, unknown_word
 from netinspect.filters.keywords import KEYWORDS, begins_expression
-from netinspect.render.escape import display_width, escape_part
+from netinspect.render.escape import escape_part
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -225,5 +232,7 @@ def _fail(error: Exception, status: ExitStatus) -> int:
     """Say it on one line of stderr, and point at the place in an expression."""
     print_error(_message(error))
     if isinstance(error, ExpressionError):
-        print_lines(error.pointer(escape_part, display_width))
+        from netinspect.render.pointer import pointer
+
+        print_lines(pointer(map(escape_part, error.parts), error_columns()))
     return status

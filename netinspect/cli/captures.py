@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from netinspect.cli.exit_status import ExitStatus
-from netinspect.cli.output import print_error, print_lines, print_notes
+from netinspect.cli.output import error_columns, print_error, print_lines, print_notes
 from netinspect.errors import UsageError
-from netinspect.render.escape import display_width, escape_part
+from netinspect.render.escape import escape_part
+from netinspect.render.pointer import pointer
 
 if TYPE_CHECKING:
     from netinspect.model import Note
@@ -49,21 +50,20 @@ def report(captures: Captures, notes: Iterable[Note], *, is_strict: bool) -> Exi
     for capture in faulty:
         for fault in capture.faults.kept:
             print_error(f"{capture.label}:{fault.line}: expected {fault.expected}")
-            print_lines(pointer(fault))
+            print_lines(_pointer(fault))
         more = capture.faults.count - len(capture.faults.kept)
         if more:
             print_error(f"{capture.label}: {more} more rows could not be read")
     return ExitStatus.UNREADABLE if faulty else ExitStatus.DONE
 
 
-def pointer(fault: Fault) -> Iterator[str]:
-    """The row, and below it `~~~^` under the word where the fault is."""
-    before, rest = fault.text[: fault.column], fault.text[fault.column :]
+def _pointer(fault: Fault) -> tuple[str, str]:
+    """The row, and below it what points at the word where the fault is."""
+    rest = fault.text[fault.column :]
     match = re.search(WORD_END, rest)
-    word = rest[: match.start()] if match else rest
-    yield f"  {_shown(fault.text)}"
-    under = "~" * (display_width(_shown(word)) - 1) + "^"
-    yield f"  {' ' * display_width(_shown(before))}{under}"
+    end = fault.column + (match.start() if match else len(rest))
+    parts = (fault.text[: fault.column], fault.text[fault.column : end], fault.text[end:])
+    return pointer(map(_shown, parts), error_columns())
 
 
 def _shown(text: str) -> str:

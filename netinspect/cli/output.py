@@ -13,12 +13,22 @@ if TYPE_CHECKING:
     from netinspect.model import Note
 
 PROGRAM = "netinspect"
+WIDEST_ERROR = 200  # columns, where there is no terminal
 
 
 def terminal_width() -> int | None:
     """Columns of the terminal that stdout is; None when it is none."""
     if sys.stdout is None or not sys.stdout.isatty():
         return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def error_columns() -> int:
+    """How wide a line on stderr may be."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return WIDEST_ERROR
     import shutil
 
     return shutil.get_terminal_size().columns

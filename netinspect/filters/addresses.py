@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from socket import AF_INET, AF_INET6, inet_ntop
+from contextlib import suppress
+from socket import AF_INET, AF_INET6, if_indextoname, inet_ntop
 from typing import Literal
 
 from netinspect.errors import UsageError
@@ -31,7 +32,22 @@ def _parse_network(word: str, side: Literal["local", "remote"]) -> Network:
             f"address {word!r}: expected an IPv4 or IPv6 address, or a network such as "
             f"10.0.0.0/8 or 2001:db8::/32{_prefix_hint(host, slash, length)}"
         ) from None
-    return Network(side, network.network_address.packed, network.prefixlen, zone or None)
+    return Network(side, network.network_address.packed, network.prefixlen, _zone_name(zone))
+
+
+def _zone_name(zone: str) -> str | None:
+    """The name of the interface, which may be given by its number (RFC 4007, section 11.2)."""
+    if zone.isascii() and zone.isdecimal():
+        with suppress(OSError, OverflowError):
+            return if_indextoname(int(zone))
+    return zone or None
+
+
+def device_of(network: Network) -> str | None:
+    """The device that ss prints behind a local address that needs no zone: `127.0.0.1%lo`."""
+    address = ipaddress.ip_address(network.packed)
+    is_zoned = address.version == 6 and (address.is_link_local or address.is_multicast)
+    return None if is_zoned or network.side == "remote" else network.zone
 
 
 def parse_address(word: str) -> str:

@@ -44,10 +44,13 @@ def expand(
     What only the kernel can tell, inside a part that it cannot decide, is asked for both ways:
     once as met, once as not (Shannon's expansion), and is a constant in that part then.
     """
-    parts = conjuncts(condition)
-    decided = [part for part in parts if _is_decided(part, tables, states, condition)]
-    others = all_of(part for part in parts if part not in decided)
-    untold = list(dict.fromkeys(leaf for leaf in leaves(others) if isinstance(leaf, UNTOLD)))
+    asked = _asked_by_protocol(tables, states, condition)
+    mixed: list[Condition] = []
+    others: list[Condition] = []
+    for part in conjuncts(condition):
+        is_mixed = _untold(part) and not _is_decided(part, asked)
+        (mixed if is_mixed else others).append(part)
+    untold = list(dict.fromkeys(leaf for part in mixed for leaf in _untold(part)))
     if not untold:
         yield tables, condition
         return
@@ -58,31 +61,47 @@ def expand(
         )
     for values in product((True, False), repeat=len(untold)):
         met = dict(zip(untold, values, strict=True))
-        rest = substitute(others, lambda leaf, _, met=met: _constant(leaf, met))  # type: ignore[misc]
-        asked = (leaf if is_met else negation(leaf) for leaf, is_met in met.items())
-        possible, whole = narrow(tables, all_of((*decided, rest, *asked)))
+        rest = substitute(all_of(mixed), lambda leaf, _, met=met: _constant(leaf, met))  # type: ignore[misc]
+        constants = (leaf if is_met else negation(leaf) for leaf, is_met in met.items())
+        possible, whole = narrow(tables, all_of((*others, rest, *constants)))
         if possible:
             yield possible, whole
+
+
+def _untold(part: Condition) -> list[Leaf]:
+    return [leaf for leaf in leaves(part) if isinstance(leaf, UNTOLD)]
 
 
 def _constant(leaf: Leaf, met: dict[Leaf, bool]) -> Condition:
     return unknown(met[leaf]) if leaf in met else leaf
 
 
-def _is_decided(
-    part: Condition, tables: Tables, states: frozenset[State] | None, whole: Condition
-) -> bool:
-    """Whether the kernel alone can say of all sockets of these tables whether the part holds.
+def _asked_by_protocol(
+    tables: Tables, states: frozenset[State] | None, condition: Condition
+) -> dict[Tables, frozenset[State]]:
+    """The states in which the kernel is asked for sockets, of the tables of each protocol.
 
     It may be asked of both families in one dump, for the states of both.
     """
-    for protocol in {table.protocol for table in tables}:
-        asked_for = tuple(table for table in tables if table.protocol == protocol)
-        asked = asked_states(states, at_tables(whole, asked_for), asked_for)
-        left = at_tables(part, asked_for)
-        if kernel_bound(left, asked, upper=True) != kernel_bound(left, asked, upper=False):
-            return False
-    return True
+    together = {
+        tuple(table for table in tables if table.protocol == protocol)
+        for protocol in {table.protocol for table in tables}
+    }
+    return {
+        asked_for: asked_states(states, at_tables(condition, asked_for), asked_for)
+        for asked_for in together
+    }
+
+
+def _is_decided(part: Condition, asked: dict[Tables, frozenset[State]]) -> bool:
+    """Whether the kernel alone can say of all sockets of these tables whether the part holds."""
+    return all(_is_decided_at(tables, at_tables(part, tables), asked[tables]) for tables in asked)
+
+
+def _is_decided_at(tables: Tables, part: Condition, states: frozenset[State]) -> bool:
+    if tables[0].protocol == "unix":  # it is asked for all of them, whatever their state
+        return part == TRUE
+    return kernel_bound(part, states, upper=True) == kernel_bound(part, states, upper=False)
 
 
 def socket_tests(condition: Condition) -> Iterator[Test]:

@@ -31,6 +31,12 @@ from netinspect.query import (
 )
 
 DEEPEST = 50
+LONGEST_QUOTE, QUOTED = 60, 25  # characters of an expression in a message
+CLAUSES = ("state", "exclude")
+NESTING = ("(", *NEGATIONS)
+NO_TERMS = frozenset({")", *LOGIC, *COMPARISONS})
+# To the kernel and to ss they are one: `close`, `closed` and `unconnected` all mean number 7.
+UNCONNECTED: frozenset[State] = frozenset({"CLOSE", "UNCONN"})
 UNIX_ONLY = frozenset({Table("unix", "unix")})
 
 
@@ -57,10 +63,14 @@ def parse_expression(text: str) -> Expression:
     return _Parser(text).parse()
 
 
-def fault_at(word: str, text: str, problem: str) -> ExpressionError:
-    """The error that a word of an expression turned out to be when its sockets were asked for."""
-    token = next(token for token in tokenize(text) if token.text == word)
-    return ExpressionError(problem, text, token.start, token.end)
+def cgroup_fault(path: str, text: str, problem: str) -> ExpressionError:
+    """The error that a cgroup of an expression turned out to be when its sockets were asked for."""
+    is_value = False
+    for token in tokenize(text):
+        if is_value and token.text == path:
+            return ExpressionError(problem, text, token.start, token.end)
+        is_value = token.reserved == "cgroup" or (is_value and token.reserved in COMPARISONS)
+    return ExpressionError(problem, text, 0, len(text))
 
 
 class _Parser:
@@ -86,11 +96,6 @@ class _Parser:
     def token(self) -> Token | None:
         return self.tokens[self.place] if self.place < len(self.tokens) else None
 
-    def _next(self) -> Token | None:
-        token = self.token
-        self.place += 1
-        return token
-
     def _fail(self, problem: str, token: Token | None, end: Token | None = None) -> NoReturn:
         if token is None:
             behind = self.tokens[-1].end if self.tokens else 0
@@ -101,12 +106,9 @@ class _Parser:
         """The clauses before the expression; None when there is none."""
         states: frozenset[State] | None = None
         count = 0
-        while self.token and keyword(self.token.text) in ("state", "exclude"):
-            if self.token.is_quoted:
-                break
-            clause = keyword(self.token.text)
+        while clause := self._clause():
             self.place += 1
-            found = self._states(clause or "")
+            found = self._states(clause)
             if clause == "state":
                 states = found if states is None else states | found
             else:
@@ -128,9 +130,16 @@ class _Parser:
             )
         return states
 
+    def _clause(self) -> str | None:
+        """`state` or `exclude`, where a clause begins; `state != X` is a test like any other."""
+        word = None if self.token is None or self.token.is_quoted else keyword(self.token.text)
+        behind = self.tokens[self.place + 1 : self.place + 2]
+        is_test = any(_operator(token) == "!=" for token in behind)
+        return word if word in CLAUSES and not is_test else None
+
     def _states(self, clause: str) -> frozenset[State]:
         token = self.token
-        if token and COMPARISONS.get(token.reserved or "") == "=":
+        if _operator(token) == "=":
             self.place += 1
             token = self.token
         if token is None or token.reserved:
@@ -141,12 +150,12 @@ class _Parser:
         except UsageError as error:
             self._fail(str(error), token)
         self.place += 1
-        return states
+        return states | UNCONNECTED if states & UNCONNECTED else states
 
     def _list(self) -> Condition:
         parts = [self._term()]
         joint: str | None = None
-        while self.token and self.token.text != ")":
+        while self.token and self.token.reserved != ")":
             operator = self.token
             found = LOGIC.get(operator.reserved or "")
             if found:
@@ -163,9 +172,8 @@ class _Parser:
         self, parts: list[Part], joint: str, part: Part, operator: str, token: Token
     ) -> NoReturn:
         start, last = parts[0].start, parts[-1]
-        before, middle = self.text[start : last.end], self.text[last.start : last.end]
-        first = self.text[start : parts[-2].end]
-        after = self.text[part.start : part.end]
+        before, middle = self._quote(start, last.end), self._quote(last.start, last.end)
+        first, after = self._quote(start, parts[-2].end), self._quote(part.start, part.end)
         unwritten = "" if LOGIC.get(token.reserved or "") else " (the 'and' is not written)"
         self._fail(
             f"'and' and 'or' side by side{unwritten}: ss reads them from left to right, while its "
@@ -174,25 +182,32 @@ class _Parser:
             token,
         )
 
+    def _quote(self, start: int, end: int) -> str:
+        """A part of the expression; of a long one its beginning and its end."""
+        text = self.text[start:end]
+        return text if len(text) <= LONGEST_QUOTE else f"{text[:QUOTED]} ... {text[-QUOTED:]}"
+
     def _term(self, after: str | None = None) -> Part:
         token = self.token
-        self.depth += 1
-        if self.depth > DEEPEST:
-            self._fail(f"parentheses and 'not' are nested more than {DEEPEST} deep", token)
-        if token is None or (token.text == ")" and not token.is_quoted):
+        if token is None or (token.reserved and token.reserved in NO_TERMS):
             behind = f" after {after!r}" if after else ""
             found = f", found {token.text!r}" if token else ""
             self._fail(f"expected a condition{behind}{found}", token)
         self.place += 1
+        condition = self._nested(token) if token.reserved in NESTING else self._comparison(token)
+        return Part(condition, token.start, self.tokens[self.place - 1].end)
+
+    def _nested(self, token: Token) -> Condition:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            self._fail(f"parentheses and 'not' are nested more than {DEEPEST} deep", token)
         if token.reserved == "(":
             condition = self._list()
             self._close(token)
-        elif token.reserved in NEGATIONS:
-            condition = negation(self._term(after=token.text).condition)
         else:
-            condition = self._comparison(token)
+            condition = negation(self._term(after=token.text).condition)
         self.depth -= 1
-        return Part(condition, token.start, self.tokens[self.place - 1].end)
+        return condition
 
     def _close(self, opened: Token) -> None:
         if not self.token:
@@ -203,18 +218,22 @@ class _Parser:
         word = None if token.is_quoted else keyword(token.text)
         if word is None:
             self._fail(_unknown(token), token)
-        if word in ("state", "exclude"):
+        if word in CLAUSES:
+            is_negated = _operator(self.token) == "!="
+            self.place += is_negated
             states = States(self._states(word))
-            return negation(states) if word == "exclude" else states
+            return negation(states) if is_negated != (word == "exclude") else states
         term = TERMS[word]
         if term.expected is None:
+            if _operator(self.token):
+                self._fail(f"{word!r} takes no value", self.token)
             return term.make("=", "")
-        comparison = self._operator(word, term)
-        return self._value(word, term, comparison)
+        return self._value(word, term, self._comparison_of(word, term))
 
-    def _operator(self, word: str, term: Term) -> str:
+    def _comparison_of(self, word: str, term: Term) -> str:
+        """How it is compared; without a sign for equality."""
         token = self.token
-        comparison = COMPARISONS.get((token.reserved or "") if token else "")
+        comparison = _operator(token)
         if comparison is None:
             return "="
         if comparison not in term.comparisons:
@@ -242,6 +261,11 @@ class _Parser:
         for leaf in leaves(condition):
             if isinstance(leaf, InTables) and (word == "proto" or leaf.tables == UNIX_ONLY):
                 self.tables.update(dict.fromkeys(sorted(leaf.tables)))
+
+
+def _operator(token: Token | None) -> str | None:
+    """The comparison that a token is, by the first of its spellings; None when it is none."""
+    return COMPARISONS.get(token.reserved or "") if token else None
 
 
 def _unknown(token: Token) -> str:

@@ -11,9 +11,9 @@ from netinspect.model import Family
 
 FAMILIES: dict[str, Family] = {"inet": "ipv4", "inet6": "ipv6", "unix": "unix"}
 UNREAD_FAMILIES = ("link", "netlink", "vsock")
-#   inet6:[fe80::1%eth0/64]:https   10/8:22   *:22   :22   ::1
+#   inet6:[fe80::1%eth0/64]:https   [fe80::1]%eth0:22   10/8:22   *:22   :22   ::1
 FAMILY = r"(?i)(inet6?|unix|link|netlink|vsock):"
-BRACKETS = r"(?s)\[(?P<address>[^\]]*)\](?P<prefix>/[^:]*)?(?::(?P<port>.*))?\Z"
+BRACKETS = r"(?s)\[(?P<address>[^\]]*)\](?P<zone>%[^/:]*)?(?P<prefix>/[^:]*)?(?::(?P<port>.*))?\Z"
 SHORT_IPV4 = r"(?a)\d{1,3}(\.\d{1,3}){0,2}\Z"
 
 
@@ -51,7 +51,7 @@ def _split_port(word: str) -> tuple[str, str | None]:
         found = re.match(BRACKETS, word)
         if not found:
             raise UsageError("expected ] behind the address, then perhaps :PORT")
-        return found["address"] + (found["prefix"] or ""), found["port"]
+        return "".join(filter(None, found.group("address", "zone", "prefix"))), found["port"]
     head, slash, tail = word.partition("/")
     if slash:
         length, colon, port = tail.partition(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
 
@@ -36,7 +37,8 @@ class Token(NamedTuple):
 def tokenize(expression: str) -> list[Token]:
     """The tokens, without an end mark.
 
-    :raises ExpressionError: a quote is not closed, or the expression is too long.
+    :raises ExpressionError: a quote is not closed, what stands there is no character, or the
+        expression is too long.
     """
     if len(expression) > LONGEST:
         raise ExpressionError(
@@ -45,6 +47,12 @@ def tokenize(expression: str) -> list[Token]:
             0,
             1,
         )
+    try:
+        os.fsencode(expression)
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which only Python can give us
+        raise ExpressionError(
+            "expected a character", expression, error.start, error.start + 1
+        ) from None
     tokens = []
     place = _skip_blanks(expression, 0)
     while place < len(expression):

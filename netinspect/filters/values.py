@@ -46,7 +46,7 @@ UNIX = Table("unix", "unix")
 WHOLE_MARK = 0xFFFFFFFF
 LONGEST_NUMBER = 18  # digits
 NUMBER = r"(?ai)(\d+(?:\.\d+)?)([a-z]*)"
-MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1000.0, "us": 0.001}
+MICROSECONDS = {"": 1e3, "ms": 1e3, "s": 1e6, "us": 1}
 BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 #   0x1   0x1/0xff   10/15
 MARK = r"(?ai)(0x[0-9a-f]{1,8}|\d{1,10})(?:/(0x[0-9a-f]{1,8}|\d{1,10}))?\Z"
@@ -78,7 +78,7 @@ def _port(side: Side, comparison: str, word: str) -> Condition:
 
 
 def _host(side: Side, _: str, word: str) -> Condition:
-    from netinspect.filters.addresses import parse_networks  # loads ipaddress: 5 ms
+    from netinspect.filters.addresses import device_of, parse_networks  # loads ipaddress: 5 ms
     from netinspect.filters.hosts import parse_host
 
     host = parse_host(word)
@@ -92,7 +92,11 @@ def _host(side: Side, _: str, word: str) -> Condition:
     if host.family is not None:
         parts.append(InTables(INET_TABLES[host.family]))
     if host.address is not None:
-        parts.extend(parse_networks([host.address], side))
+        (network,) = parse_networks([host.address], side)
+        if device := device_of(network):
+            parts.append(_device("=", device))
+            network = network._replace(zone=None)
+        parts.append(network)
     if host.port is not None:
         parts.append(_port(side, "=", host.port))
     return all_of(parts)
@@ -159,7 +163,9 @@ def _bytes(key: str, comparison: str, word: str) -> Condition:
 
 
 def _rtt(comparison: str, word: str) -> Condition:
-    return Number("rtt_ms", comparison, _quantity(word, MILLISECONDS, "20 (ms), 800us or 1.5s"))
+    # Divided as in the record: 9 * 0.001 is not 9 / 1000. The kernel counts whole microseconds.
+    value_us = round(_quantity(word, MICROSECONDS, "20 (ms), 800us or 1.5s"), 3)
+    return Number("rtt_ms", comparison, value_us / 1000)
 
 
 def _pid(comparison: str, word: str) -> Condition:

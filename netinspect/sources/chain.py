@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from netinspect.errors import RefusedError, UntestedError
 from netinspect.model import Connection, Note, Protocol, State, Table
-from netinspect.query import SOCK_DIAG_ONLY, TRUE, Query, at_tables, leaves
+from netinspect.query import SOCK_DIAG_ONLY, TRUE, Network, Query, at_tables, leaves
 from netinspect.sources import Batch, Source
 
 # sock_diag has no handler for these on most kernels, and /proc/net tells all that it would.
@@ -19,11 +19,15 @@ SILENT_FALLBACK: frozenset[Protocol] = frozenset({"raw", "icmp"})
 
 
 def refusal_of_condition(name: str, table: Table, query: Query) -> UntestedError | None:
-    """Why a source cannot answer that asks no kernel, and does not tell the device either."""
+    """Why a source cannot answer that asks no kernel, and does not tell the device either.
+
+    /proc/net has IPv6 addresses without their zone.
+    """
     tests = [
         leaf
         for leaf in leaves(at_tables(query.condition, (table,)))
         if isinstance(leaf, SOCK_DIAG_ONLY)
+        or (name == "proc" and isinstance(leaf, Network) and leaf.zone is not None)
     ]
     if not tests:
         return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from stat import S_ISDIR
 
 from netinspect.errors import NotThereError
 from netinspect.query import (
@@ -59,12 +61,11 @@ def _for_kernel(leaf: Leaf, _upper: bool) -> Condition:
 def _cgroup_id(path: str) -> int:
     """The number of a cgroup: the inode of its directory, by its path there or below the mount."""
     mount = cgroup_mount()
-    below = f"{mount or ''}/{path.lstrip('/')}"
-    for place in (below, path):
-        try:
-            return os.stat(place).st_ino
-        except (OSError, ValueError):
-            continue
+    for place in (f"{mount}/{path.lstrip('/')}", path):
+        with suppress(OSError, ValueError):
+            found = os.stat(place)
+            if mount and S_ISDIR(found.st_mode) and found.st_dev == os.stat(mount).st_dev:
+                return found.st_ino
     expected = f"expected a path below {mount}" if mount else "no cgroup2 is mounted here"
     raise NotThereError(f"there is no cgroup {path!r}: {expected}", path)
 

@@ -61,7 +61,8 @@ def count_in_halves(
     :param encode: the request to the kernel. See `encode_tcp_request`.
     :param batch: makes a batch of a reply, of those sockets that may need a test.
     """
-    states = kernel_test(query, tables).states or ALL_STATES
+    asked = kernel_test(query, tables).states
+    states = ALL_STATES if asked is None else asked
     apart = OTHER_TABLES if query.condition == TRUE else PEERLESS
     if states <= apart or _number_of_sockets() < MANY or not may_fork():
         return None
