@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netinspect.errors import ExpressionError
+from netinspect.extended import TcpInfo
 from netinspect.filters.expression import DEEPEST, parse_expression
 from netinspect.filters.selection import select
 from netinspect.filters.terms import predicate
@@ -19,6 +21,8 @@ from netinspect.query import (
     kernel_test,
     negated_leaves,
 )
+from netinspect.render.escape import ELLIPSIS, display_width, escape_part
+from netinspect.render.pointer import pointer
 from tests.records import made
 
 CONNECTED = TCP_STATES - PEERLESS | {"UNKNOWN"}
@@ -67,6 +71,10 @@ PLACES = [
     ("sprot = 1", "sprot = 1", "~~~~^"),
     ("autobound = 1", "autobound = 1", "          ^"),
     ("src unix:'a b", "src unix:'a b", "         ^"),
+    ('( sport = 22 ")"', '( sport = 22 ")"', "             ~~^"),
+    ("sport = 1 and or dport = 3", None, "              ~^"),
+    ("state != lisen", None, "         ~~~~^"),
+    ("user \ud800", "user \ud800", "     ^"),
     ("", "", "^"),
 ]
 
@@ -99,6 +107,11 @@ MESSAGES = [
     ("sport = 1 tcp", "expected a condition, found 'tcp'; did you mean proto = tcp?"),
     ("sport = 1 estab", "expected a condition, found 'estab'; did you mean state estab?"),
     ("sport = 1 or", "expected a condition after 'or'"),
+    ("sport = 1 && || dport = 3", "expected a condition after '&&', found '||'"),
+    ("not and", "expected a condition after 'not', found 'and'"),
+    ("sport = 1 = 2", "expected a condition, found '='"),
+    ("autobound = 1", "'autobound' takes no value"),
+    ("src [::1", "expected ] behind the address, then perhaps :PORT"),
     ("( )", "expected a condition, found ')'"),
     ("sport > :1-2", "a range goes with = and != only, not with >"),
     ("src 'a", "this ' is not closed"),
@@ -132,8 +145,11 @@ def test_nesting_has_an_end() -> None:
     for opening in ("( ", "not "):
         with pytest.raises(ExpressionError, match="nested more than 50 deep"):
             parse_expression(opening * 5000 + "sport = 1")
-    closed = "( " * (DEEPEST - 1) + "sport = 1" + " )" * (DEEPEST - 1)
+    closed = "(" * DEEPEST + "sport = 1" + ")" * DEEPEST
     assert parse_expression(closed) == parse_expression("sport = 1")
+    with pytest.raises(ExpressionError) as caught:
+        parse_expression(f"({closed})")
+    assert (caught.value.start, caught.value.end) == (DEEPEST, DEEPEST + 1)
 
 
 def test_length_has_an_end() -> None:
@@ -142,6 +158,19 @@ def test_length_has_an_end() -> None:
     long = " or ".join(f"sport = {port}" for port in range(3000))
     assert passes(long, made(local_port=2999))
     assert not passes(long, made(local_port=3000))
+    # each part looked at once: against all others it would take minutes
+    others = " ".join(f"pid != {pid}" for pid in range(4000))
+    assert len(select(expression=f"{others} fwmark = 1").expanded()) == 1
+    assert len(select(expression=f"{others} ( fwmark = 1 or pid = 1 )").expanded()) == 2
+
+
+def test_a_long_one_is_quoted_in_part() -> None:
+    ports = " ".join(f"sport = {port}" for port in range(1000))
+    with pytest.raises(ExpressionError) as caught:
+        parse_expression(f"{ports} or dport = 3")
+    assert len(caught.value.problem) < 500
+    part = "write ( sport = 0 sport = 1 sport ... 7 sport = 998 sport = 999 ) or dport = 3, or "
+    assert part in caught.value.problem
 
 
 def passes(text: str, connection: Connection) -> bool:
@@ -174,6 +203,9 @@ HOLD = [
     "state established",
     "state connected",
     "exclude listen",
+    "state != listen",
+    "exclude != estab",
+    "state connected state != listen",
     "state listen state estab",
     "state listen or dport = 443",
     "state estab and dport = 443",
@@ -218,6 +250,41 @@ def test_null_compares_with_nothing() -> None:
         assert not passes(text, listener), text
     for text in ("dport != 443", "dst != 10.0.0.2", "not dport = 0", "dport != 0"):
         assert passes(text, listener), text
+
+
+@pytest.mark.parametrize("word", ["close", "closed", "unconnected", "UNCONN"])
+def test_to_ss_all_that_is_unconnected_is_one_state(word: str) -> None:
+    for state in ("CLOSE", "UNCONN"):
+        assert passes(f"state {word}", made(state=state))
+        assert passes(f"sport > 0 state {word}", made(state=state))
+        assert not passes(f"exclude {word}", made(state=state))
+    assert not passes(f"state {word}", made(state="BOUND"))
+
+
+@pytest.mark.parametrize("us", [9, 13, 26, 99_999])
+def test_microseconds_are_exact(us: int) -> None:
+    connection = made(tcp_info=TcpInfo(rtt_ms=us / 1000))
+    for value in (f"{us}us", f"{us / 1000}", f"{us / 1000}ms", f"{us / 1e6:.6f}s"):
+        assert passes(f"rtt = {value}", connection), value
+        assert not passes(f"rtt > {value}", connection)
+        assert not passes(f"rtt < {value}", connection)
+
+
+def test_zones() -> None:
+    index = socket.if_nametoindex("lo")
+    link_local = made(family="ipv6", local_address="fe80::1%lo", local_port=22)
+    for text in ("fe80::1", "fe80::1%lo", "[fe80::1%lo]:22", "[fe80::1]%lo:22", f"fe80::1%{index}"):
+        assert passes(f"src {text}", link_local), text
+    for text in ("fe80::1%eth0", "[fe80::1]%lo:23", "fe80::1%99999999999"):
+        assert not passes(f"src {text}", link_local), text
+
+
+def test_a_device_behind_an_address() -> None:
+    """As ss prints a socket that is bound to one."""
+    bound = made(local_address="127.0.0.1", local_port=22, interface="lo")
+    for text in ("127.0.0.1%lo", "127.0.0.1%lo:22", "127.0.0.0%lo/8"):
+        assert passes(f"src {text}", bound), text
+        assert not passes(f"src {text}", made(local_address="127.0.0.1", local_port=22)), text
 
 
 def test_unix_patterns() -> None:
@@ -402,11 +469,22 @@ def test_any_text_is_read_or_refused_at_a_place(text: str) -> None:
 
 
 def test_the_place_is_right_behind_what_is_escaped() -> None:
-    from netinspect.render.escape import escape_part
-    from netinspect.render.pointer import pointer
-
     with pytest.raises(ExpressionError) as caught:
         parse_expression("process = \u4e2d\x1b sport = x")
     line, under = pointer(map(escape_part, caught.value.parts), 80)
     assert line == "  process = \u4e2d\\x1b sport = x"
     assert under == "  " + " " * 25 + "^"
+
+
+@pytest.mark.parametrize("columns", [20, 21, 40, 60, 79, 80])
+@pytest.mark.parametrize(
+    "lengths", [(0, 1, 200), (200, 1, 0), (200, 5, 200), (3, 300, 3), (300, 0, 0)]
+)
+def test_the_place_fits_the_terminal(lengths: tuple[int, int, int], columns: int) -> None:
+    parts = [letter * length for letter, length in zip("abc", lengths, strict=True)]
+    line, under = pointer(parts, columns)
+    assert max(display_width(line), display_width(under)) <= columns
+    pointed = line[under.index(under.strip()) : len(under)]
+    assert set(pointed) <= {"b", ELLIPSIS}
+    assert ("b" in pointed) == bool(lengths[1])
+    assert line.startswith("  …a") == (lengths[0] > columns)
