@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
-from netinspect.errors import NotThereError, SourceError
+from netinspect.errors import NotThereError, SourceError, UsageError
 from netinspect.filters.selection import Selection, Test, parse_pids, select
 from netinspect.filters.words import parse_tables
 from netinspect.model import (
@@ -25,6 +25,7 @@ from netinspect.model import (
     Envelope,
     Family,
     Note,
+    Owner,
     Snapshot,
     State,
     Summary,
@@ -405,9 +406,25 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
         with_direction=extended,
         is_extended=extended,
     )
-    batches = map(listing.describe, listing) if extended and owners else listing
+    batches: Iterable[list[Connection]] = listing
+    if listing.captures:
+        batches = map(_without_lookup, listing)
+    elif extended and owners:
+        batches = map(listing.describe, listing)
     connections = tuple(c for records in batches for c in records)
     return Snapshot(**asdict(listing.envelope), connections=connections, notes=listing.notes)
+
+
+def _without_lookup(connections: list[Connection]) -> list[Connection]:
+    """With null for what a capture does not tell of its owners: here others have their numbers."""
+    return [
+        replace(c, owners=tuple(map(_all_told, c.owners))) if c.owners else c for c in connections
+    ]
+
+
+def _all_told(owner: Owner) -> Owner:
+    keys = owner.__struct_fields__
+    return replace(owner, **{key: None for key in keys if getattr(owner, key) is UNSET})
 
 
 def _captures(
@@ -417,7 +434,10 @@ def _captures(
         return None
     from netinspect.sources.capture import Captures  # most questions are about this system
 
-    return Captures(_words(paths) or [], _words(formats) or ())
+    words = _words(paths)
+    if not words:
+        raise UsageError("captures: expected a file, or several, and found none")
+    return Captures(words, _words(formats) or ())
 
 
 def _words(values: Iterable[int | str] | int | None) -> list[str] | None:

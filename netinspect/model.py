@@ -241,6 +241,12 @@ class Summary(Envelope, frozen=True, kw_only=True):
     notes: tuple[Note, ...]
 
 
+def user_or_uid(connection: Connection) -> str | None:
+    """The user's name; of a uid without a name the number, as ls(1) has it."""
+    user, uid = connection.user, connection.uid
+    return str(uid) if user is None and uid is not None else user
+
+
 def decode_name(raw: bytes) -> str:
     r"""Text of a name that a stranger chose: process, path, user.
 

@@ -8,16 +8,19 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import asdict
 
-from netinspect.api import group, snapshot, summarize
+from netinspect.api import Listing, group, group_by, snapshot, summarize
 from netinspect.errors import ParseError, SourceError, UsageError
 from netinspect.filters.selection import select
 from netinspect.grouping.keys import parse_grouping
-from netinspect.model import EVERY_TABLE, Note
+from netinspect.model import EVERY_TABLE, Note, Owner, Snapshot
 from netinspect.parse.netinspect_output import Origin
 from netinspect.sources.capture import BLOCK_SIZE, Capture, Captures, format_names, formats
 from tests.program import PROGRAM
+from tests.records import ENVELOPE, made
 
 ROW = "tcp        0      0 10.0.0.1:443            192.0.2.9:51000         ESTABLISHED\n"
 LISTENER = "tcp        0      0 0.0.0.0:443             0.0.0.0:*               LISTEN\n"
@@ -223,8 +226,6 @@ def test_a_summary_counts_what_is_there_and_nothing_else(tmp_path: Path) -> None
 
 
 def test_groups_ask_this_machine_for_nothing(tmp_path: Path) -> None:
-    from netinspect.api import Listing
-
     row = SS.replace("pid=812", f"pid={os.getpid()}")
     captures = Captures([written(tmp_path, row)])
     groups = group(
@@ -232,6 +233,26 @@ def test_groups_ask_this_machine_for_nothing(tmp_path: Path) -> None:
     )
     ((only,),) = (groups.groups,)
     assert (only.process, only.unit, only.count) == ("nginx", None, 1)
+    found = snapshot(captures=written(tmp_path, row))
+    (only,) = group_by(found.connections, "process", "unit")
+    assert (only.process, only.unit, only.count) == ("nginx", None, 1)
+    (owner,) = found.connections[0].owners
+    assert (owner.pid, owner.unit, owner.command_line) == (os.getpid(), None, None)
+
+
+def test_groups_by_what_a_capture_tells_of_its_owners(tmp_path: Path) -> None:
+    owner = Owner(812, "nginx", 3, unit="nginx.service")
+    connection = made(owners=(owner,), pid=812, process="nginx")
+    document = Snapshot(**asdict(ENVELOPE), connections=(connection,), notes=())
+    captures = Captures([written(tmp_path, msgspec.json.encode(document))])
+    listing = Listing(select(tables=EVERY_TABLE), captures=captures)
+    (only,) = group(listing, parse_grouping(["unit"])).groups
+    assert only.unit == "nginx.service"
+
+
+def test_a_list_of_captures_is_not_empty() -> None:
+    with pytest.raises(UsageError, match="captures: expected a file"):
+        snapshot(captures=[])
 
 
 def test_the_processes_of_this_machine_are_not_asked(tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ def test_timer(timer: Timer | None, expected: str) -> None:
         ("send_q", None, "-"),
         ("uid", 0, "0"),
         ("user", "r\u202et", r"r\u202et"),
+        ("user", None, "1000"),  # the uid
         ("inode", None, "-"),
         ("cookie", 2**63, "9223372036854775808"),
         ("pid", 1, "1"),

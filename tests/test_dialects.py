@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from netinspect.extended import TcpInfo
+from netinspect.extended import Options, TcpInfo
 from netinspect.model import Connection, Family, Owner, Protocol, Timer, decode_name
 from netinspect.render.dialects import DIALECTS
 from netinspect.render.dialects.bsd import SYSTEMS, Bsd
@@ -240,6 +240,11 @@ class TestSs:
             "send 9383556bps lastsnd:271444 delivery_rate 374500000000bps busy:864000000ms "
             "retrans:1/4"
         )
+
+    def test_a_capture_tells_the_path_of_a_cgroup_without_its_number(self) -> None:
+        captured = replace(EXTENDED, options=Options(cgroup="/x y"))
+        (line,) = printed(Ss(N, has_header=False, details=Details(details=True)), captured)
+        assert " cgroup:/x y" in line
 
     def test_below_the_row(self) -> None:
         (row, below) = printed(

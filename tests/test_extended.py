@@ -223,6 +223,13 @@ def test_what_is_set_is_told_in_the_words_of_ss() -> None:
     )
 
 
+def test_a_window_scale_of_0_is_told() -> None:
+    for scales, told in (((0, 10), "wscale 10,0"), ((0, 0), "wscale 0,0"), ((None, None), "")):
+        info = TcpInfo("cubic", rcv_wscale=scales[0], snd_wscale=scales[1])
+        [[line]] = lines(made(tcp_info=info, owners=()))
+        assert line.split("cubic")[1].strip() == told
+
+
 def test_what_is_remembered_of_texts_is_bounded() -> None:
     fact = Fact(("name",), "{}".format)
     texts = Texts(fact)

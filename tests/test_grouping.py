@@ -352,6 +352,22 @@ def test_cgroups_of_sockets() -> None:
     ]
 
 
+def test_a_user_without_a_name_is_the_uid() -> None:
+    rows = [made(uid=54321, user=None), made(uid=0, user="root"), unowned(uid=None, user=None)]
+    assert shown(grouped(rows, "user"), "user") == [("54321",), ("root",), (None,)]
+
+
+def test_what_a_record_tells_of_its_owners_is_not_looked_up() -> None:
+    told = Owner(7, "a", 3, unit="a.service", container=None, runtime=None)
+    shared = made(owners=(told, Owner(9, "b", 3, unit="b.service")), pid=7, process="a")
+    groups = grouped([shared, owned((7, "a")), owned((9, "b"))], "process,unit")
+    assert shown(groups, "process", "unit", "count") == [
+        *(("a", "a.service", 1), ("a", "unit3.service", 1)),
+        *(("b", "b.service", 1), ("b", None, 1)),
+    ]
+    assert shown(grouped([shared], "pid,container"), "pid", "container") == [(7, None), (9, None)]
+
+
 def test_from_python() -> None:
     rows = [owned((7, "a"), state="LISTEN"), owned((7, "a")), owned((8, "b"))]
     groups = netinspect.group_by(rows, "process", "state", sort="-process", top=2)

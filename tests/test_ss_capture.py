@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from netinspect.extended import Bbr, Memory, Options, TcpInfo
+from netinspect.extended import Bbr, Dctcp, Memory, Options, TcpInfo
 from netinspect.model import Owner, Timer
 from netinspect.parse.captured import BATCH_SIZE, Fault
 from tests.captures import read, recognised, told
@@ -85,6 +85,27 @@ def test_all_that_ss_tells_of_a_connection() -> None:
         max_pacing_rate_bps=3000, busy_ms=12.0, rwnd_limited_ms=4.0, last_data_sent_ms_ago=44,
         last_ack_received_ms_ago=46, bbr=Bbr(100, 0.02, 2.5, 2.0),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("word", "dctcp"),
+    [
+        ("dctcp:(ce_state:1,alpha:12,ab_ecn:3,ab_tot:9)", Dctcp(True, 1, 12, 3, 9)),
+        ("dctcp:fallback_mode", Dctcp(False, 0, 0, 0, 0)),
+    ],
+)
+def test_dctcp(word: str, dctcp: Dctcp) -> None:
+    (record,) = read("ss", DETAILS.replace("bbr:(bw", f"{word} bbr:(bw")).records
+    assert record.tcp_info
+    assert record.tcp_info.dctcp == dctcp
+
+
+@pytest.mark.parametrize("layer", ["tls", "mptcp"])
+def test_upper_layers(layer: str) -> None:
+    row = DETAILS.replace(" bbr:(bw", f" tcp-ulp-{layer} flags:Mf bbr:(bw")
+    (record,) = read("ss", row).records
+    assert record.options
+    assert record.options.upper_layer == layer
 
 
 def test_what_stands_on_a_line_of_its_own_is_the_same() -> None:

@@ -390,5 +390,6 @@ def say_what_does_not_exist(selection: Selection) -> None:
         if not process_exists(pid):
             print_error(f"there is no process {pid}")
     for user in sorted(selection.users or ()):
-        if not user_exists(user):
-            print_error(f"there is no user {user!r}")
+        if not user_exists(user):  # sockets there may be: a uid needs no name
+            is_uid = user.isdecimal()
+            print_error(f"no user has the uid {user}" if is_uid else f"there is no user {user!r}")

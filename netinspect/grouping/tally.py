@@ -12,9 +12,8 @@ from msgspec.structs import replace
 
 from netinspect.grouping.keys import DETAIL_KEYS, Grouping
 from netinspect.grouping.record import Group
-from netinspect.model import Connection, State
+from netinspect.model import Connection, State, user_or_uid
 
-PID = attrgetter("pid")
 STATE = attrgetter("state")
 QUEUES = attrgetter("recv_q", "send_q")
 EMPTY = (0, 0)
@@ -31,7 +30,7 @@ class Tally:
     once for each process, by process once for each name.
 
     :param details: what a process tells of itself, by pid: its attributes are the DETAIL_KEYS.
-        Not needed without such a key.
+        Not needed without such a key; not asked of an owner that has them.
     """
 
     def __init__(self, grouping: Grouping, details: Callable[[int], object] | None = None) -> None:
@@ -97,21 +96,29 @@ def _column(name: str, details: Callable[[int], object] | None) -> Column:
     """What gives the values of one key, of many sockets at once."""
     if name == "direction":  # it is there only when it was asked for
         return lambda cs: [None if c.direction is UNSET else c.direction for c in cs]
+    if name == "user":
+        return lambda cs: map(user_or_uid, cs)
     if name == "cgroup":
         return lambda cs: [c.options.cgroup if c.options else None for c in cs]
     if details is None or name not in DETAIL_KEYS:
         value = attrgetter(name)
         return lambda connections: map(value, connections)
     of_process = _OfProcess(name, details)
-    return lambda connections: map(of_process.__getitem__, map(PID, connections))
+    return lambda connections: map(of_process.of_owner, connections)
 
 
 class _OfProcess(dict["int | None", Any]):
-    """One detail of each process, asked for once."""
+    """One detail of each process, asked for once, where the record does not have it."""
 
     def __init__(self, name: str, details: Callable[[int], object]) -> None:
         self._name = name
         self._details = details
+
+    def of_owner(self, connection: Connection) -> Any:
+        """That of the owner which is counted."""
+        pid = connection.pid
+        told = next((getattr(o, self._name) for o in connection.owners if o.pid == pid), UNSET)
+        return self[pid] if told is UNSET else told
 
     def __missing__(self, pid: int | None) -> Any:
         found = None if pid is None else getattr(self._details(pid), self._name)

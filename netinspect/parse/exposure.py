@@ -9,6 +9,11 @@ from netinspect.model import Exposure
 # 100.64.0.0/10: carrier-grade NAT (RFC 6598) is as little public as RFC 1918 is
 SHARED_SPACE = ipaddress.ip_network("100.64.0.0/10")
 
+# Never forwarded (RFC 919, section 7)
+LIMITED_BROADCAST = ipaddress.ip_address("255.255.255.255")
+# Deprecated, and private still (RFC 3879)
+SITE_LOCAL = ipaddress.ip_network("fec0::/10")
+
 # Multicast that stays on the link (RFC 5771), and within an organization (RFC 2365)
 LINK_MULTICAST = ipaddress.ip_network("224.0.0.0/24")
 PRIVATE_MULTICAST = ipaddress.ip_network("239.0.0.0/8")
@@ -38,9 +43,9 @@ def judge(address: str) -> Exposure:
         return _judge_multicast(ip)
     if ip.is_loopback:
         return "loopback"
-    if ip.is_link_local:
+    if ip.is_link_local or ip == LIMITED_BROADCAST:
         return "link"
-    if ip.is_private or (ip.version == SHARED_SPACE.version and ip in SHARED_SPACE):
+    if ip.is_private or ip in SHARED_SPACE or ip in SITE_LOCAL:
         return "private"
     return "public"
 

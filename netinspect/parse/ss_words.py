@@ -40,6 +40,7 @@ MEMORY = re.compile(
 SOCKOPT = re.compile(r" inet-sockopt: ?\(([^)]{0,300})\)")
 # bbr:(bw:1bps,mrtt:0.02), pacing_rate 1bps/2bps, rtt:0.02/0.01, wscale:10,10, ts
 WORD = re.compile(r"([\w-]+):\(([^)]{0,300})\)|(\w+_rate|send) (\S+)|([\w-]+):(\S+)|(\S+)")
+ULP = "tcp-ulp-"  # tcp-ulp-tls, tcp-ulp-mptcp
 SHUTDOWN = re.compile(r"[<-]-[->]")
 LONGEST = 24  # of a number
 LISTENER_WORDS = frozenset(("cwnd", "reordering"))
@@ -200,6 +201,8 @@ def _words(text: str) -> Words:
             words["shutdown"] = bare
         elif bare in SWITCHES:
             words[bare] = ""
+        elif bare.startswith(ULP):
+            words["upper_layer"] = bare.removeprefix(ULP)
         elif bare not in PASSED_OVER:
             words.setdefault("algorithm", bare)
     return words
@@ -226,7 +229,7 @@ def _options(words: Words, cgroup: str | None, sockopt: str | None) -> Options |
         "class_id": _number(words, "class_id", 0),
         "cgroup": captured_name(cgroup) if cgroup and is_reachable else None,
         "v6only": words["v6only"] == "1" if "v6only" in words else None,
-        "upper_layer": words.get("tcp-ulp-tls") and "tls",
+        "upper_layer": words.get("upper_layer"),
     }
     if shutdown:
         found["receive_shutdown"] = shutdown[0] == "-"
@@ -253,7 +256,7 @@ def _tcp_info(words: Words, state: State) -> TcpInfo | None:
     found |= _pairs(words) | _rates(words)
     if "bbr" in words:
         found["bbr"] = _bbr(words["bbr"])
-    if "alpha" in words.get("dctcp", ""):
+    if words.get("dctcp"):
         found["dctcp"] = _dctcp(words["dctcp"])
     return TcpInfo(words.get("algorithm"), **found) if found else None
 
@@ -333,6 +336,9 @@ def _bbr(text: str) -> Bbr:
 
 
 def _dctcp(text: str) -> Dctcp:
+    """`(ce_state:0,alpha:12,ab_ecn:0,ab_tot:9)`, or `fallback_mode` where the peer has no ECN."""
     parts = _parts(text)
     names = ("ce_state", "alpha", "ab_ecn", "ab_tot")
-    return Dctcp(True, *(_converted("dctcp", parts.get(name, "0"), _integer) for name in names))
+    return Dctcp(
+        "alpha" in parts, *(_converted("dctcp", parts.get(name, "0"), _integer) for name in names)
+    )

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from netinspect.addresses import address_order
 from netinspect.errors import UsageError, unknown_word
 from netinspect.extended import Bbr, Dctcp, Memory, Options, TcpInfo, Vegas
-from netinspect.model import Connection, Owner, Timer
+from netinspect.model import Connection, Owner, Timer, user_or_uid
 from netinspect.render.escape import ELLIPSIS, escape_cell
 
 Cells = Callable[[Iterable[Connection]], list[str]]
@@ -243,6 +243,7 @@ SPECIAL_CELLS: dict[str, Cells] = {
     "owners": lambda connections: [_owners_cell(c) for c in connections],
     "timer": lambda connections: [timer_text(c.timer) for c in connections],
     "exposure": _exposure_cells,
+    "user": lambda connections: [SAFE[user_or_uid(c)] for c in connections],
 }
 
 

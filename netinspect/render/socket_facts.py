@@ -24,15 +24,20 @@ MOST_REMEMBERED, LONGEST_REMEMBERED = 1024, 100
 
 
 class Fact(NamedTuple):
-    """What to say of the keys of a record where the first of them is neither null, false nor 0."""
+    """What to say of the keys of a record where the first of them is neither null, false nor 0.
+
+    `is_zero_told`: also where it is 0.
+    """
 
     keys: tuple[str, ...]
     text: Callable[..., str]
+    is_zero_told: bool = False
 
     def tell(self, value: Any) -> str:
         """GAP and the text of a value, or of those of several keys; `""` if it says nothing."""
         values = (value,) if len(self.keys) == 1 else value
-        fact = self.text(*values) if values[0] else ""
+        is_told = values[0] or (self.is_zero_told and values[0] is not None)
+        fact = self.text(*values) if is_told else ""
         return GAP + fact if fact and fact not in USUAL else ""
 
 
@@ -87,7 +92,7 @@ TCP_FACTS = (
     _flag("ecn", "ecn"),
     _flag("ecn_seen", "ecnseen"),
     _flag("fastopen", "fastopen"),
-    Fact(("rcv_wscale", "snd_wscale"), "wscale {1},{0}".format),
+    Fact(("rcv_wscale", "snd_wscale"), "wscale {1},{0}".format, is_zero_told=True),
     Fact(("rtt_ms", "rttvar_ms"), "rtt {:.10g}/{:.10g} ms".format),
     _fact("min_rtt_ms", "minrtt {:.10g} ms"),
     _fact("rcv_rtt_ms", "rcv_rtt {:.10g} ms"),

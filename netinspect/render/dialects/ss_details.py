@@ -98,7 +98,7 @@ def _details(c: Connection, options: Options, names: Names) -> str:
     text = f" uid:{c.uid}" if c.uid else ""
     text += f" ino:{c.inode or 0} sk:{c.cookie or 0:x}"
     text += f" fwmark:{options.mark:#x}" if options.mark else ""
-    if options.cgroup_id:
+    if options.cgroup_id or options.cgroup:
         path = names(options.cgroup) if options.cgroup else f"unreachable:{options.cgroup_id:x}"
         text += f" cgroup:{path}"
     if c.family == "ipv6" and options.v6only is not None:
