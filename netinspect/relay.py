@@ -12,12 +12,12 @@ import math
 import os
 import select
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from struct import Struct
 from typing import BinaryIO, NoReturn, Protocol, TypeVar
 
 from netinspect.errors import NetinspectError, SourceError
-from netinspect.worker import may_fork
+from netinspect.worker import end_at_interrupt, may_fork, reap, uninterrupted
 
 # A message through a pipe: its kind, and how many bytes follow
 #   00 04000000 and 4 bytes
@@ -89,7 +89,7 @@ class Relay:
             # What is still held, to be laid out with what follows, both would write.
             is_written = self._chunks_out > before
             if alone <= 0 and is_written and not is_last and self._side is None and may_fork():
-                with _uninterrupted():
+                with uninterrupted():
                     side = self._side = _fork(self._result)
         if side is not None:
             yield from side.turns(job)
@@ -216,7 +216,7 @@ class _Leader(_Side):
         for pipe in (self._baton_from, self._baton_to, self._answers):
             with suppress(BrokenPipeError):  # what it was not told is still buffered
                 pipe.close()
-        os.waitpid(self._helper, 0)
+        reap(self._helper)
 
 
 class _Helper(_Side):
@@ -226,14 +226,12 @@ class _Helper(_Side):
         self, baton_from: BinaryIO, baton_to: BinaryIO, answers: BinaryIO, result: Result | None
     ) -> None:
         super().__init__(baton_from, baton_to, has_baton=False)
-        import signal
-
         self._result = result
         if result:
             result.clear()
         self._answers = answers
         self._answer: list[bytes] = []
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        end_at_interrupt()
 
     def end_turn(self) -> None:
         """Hand over what came of it."""
@@ -261,18 +259,6 @@ class _Helper(_Side):
     def leave(self) -> NoReturn:
         """End without a word: what was buffered before the fork is the leader's."""
         os._exit(0)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits till each of the two knows what to do then: a new helper has a traceback."""
-    import signal  # most listings are too short for this
-
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _fork(result: Result | None) -> _Leader | _Helper | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from struct import Struct
 from typing import NoReturn
 
@@ -15,6 +15,32 @@ LENGTH = Struct("=Q")  # of the answer, which follows
 def may_fork() -> bool:
     """Not on one processor, and not beside other threads: they may hold locks in the child."""
     return len(os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits till a process that is forked in here knows what to do then."""
+    import signal  # most questions fork nothing
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_at_interrupt() -> None:
+    """In a forked process: Ctrl-C ends it without a word, unless it is ignored by both."""
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def reap(pid: int) -> None:
+    """Wait till a forked process has ended; where SIGCHLD is ignored the kernel reaps it itself."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 class Worker:
@@ -27,12 +53,14 @@ class Worker:
         self.pipe = self.pid = sending = -1
         try:
             self.pipe, sending = os.pipe()
-            self.pid = os.fork()
+            with uninterrupted():
+                self.pid = os.fork()
+                if self.pid == 0:
+                    end_at_interrupt()
         except OSError:  # no more descriptors, or processes: nobody will answer
             pass
         if self.pid == 0:
-            os.close(self.pipe)
-            _do(work, sending)
+            _do(work, self.pipe, sending)
         _close(sending)
 
     def answer(self) -> bytes | None:
@@ -50,17 +78,15 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         _close(self.pipe)
         if self.pid > 0:
-            os.waitpid(self.pid, 0)
+            reap(self.pid)
 
 
-def _do(work: Callable[[], bytes], descriptor: int) -> NoReturn:
+def _do(work: Callable[[], bytes], receiving: int, sending: int) -> NoReturn:
     """All that the forked process does. What was buffered before is its parent's to write."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
+        os.close(receiving)  # so that it is noticed when nobody listens any more
         answer = work()
-        with open(descriptor, "wb") as pipe, suppress(BrokenPipeError):  # nobody listens any more
+        with open(sending, "wb") as pipe:
             pipe.write(LENGTH.pack(len(answer)))
             pipe.write(answer)
     finally:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,6 +135,13 @@ def test_a_name_that_is_not_public() -> None:
     with pytest.raises(AttributeError) as caught:
         netinspect.nothing  # noqa: B018 the access is what is tested
     assert str(caught.value) == "module 'netinspect' has no attribute 'nothing'"
+
+
+def test_the_guide_has_all_rooms() -> None:
+    guide = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (`[^|]*) \|.*\|.*\|$", guide.partition("## Style")[0])
+    rooms = {room for row in rows for room in re.findall(r"`(\w+)`", row)}
+    assert rooms == set(MAY_IMPORT) - {"__init__", "__main__"}
 
 
 def test_no_room_is_empty() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
-from socket import AF_INET, AF_INET6, if_indextoname, inet_ntop
+from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Literal
 
 from netinspect.errors import UsageError
@@ -38,8 +39,8 @@ def _parse_network(word: str, side: Literal["local", "remote"]) -> Network:
 def _zone_name(zone: str) -> str | None:
     """The name of the interface, which may be given by its number (RFC 4007, section 11.2)."""
     if zone.isascii() and zone.isdecimal():
-        with suppress(OSError, OverflowError):
-            return if_indextoname(int(zone))
+        with suppress(OSError, OverflowError, AttributeError):  # not each system has it
+            return socket.if_indextoname(int(zone))
     return zone or None
 
 

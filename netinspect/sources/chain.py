@@ -70,7 +70,7 @@ class Chain:
         self._not_extended: dict[str, None] = {}
 
     def open(self, query: Query) -> Iterator[Batch]:
-        """Begin to read all tables of the query at once, so that they show about one moment.
+        """Begin to read all tables of the query; the first batch of each at once.
 
         :raises RefusedError: no source offers any of these tables.
         :raises SourceError: the system failed.

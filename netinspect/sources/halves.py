@@ -21,7 +21,10 @@ from netinspect.query import (
     PEERLESS,
     SOCK_DIAG_ONLY,
     TRUE,
+    AllOf,
+    AnyOf,
     Condition,
+    Network,
     PortRange,
     Query,
     Side,
@@ -51,20 +54,24 @@ def count_in_halves(
     query: Query,
     encode: Callable[..., bytes],
     batch: Callable[[Reply], Batch],
+    seen: Seen,
 ) -> Iterator[Batch] | None:
     """The TCP sockets of a query; None: it would not pay, or cannot be.
 
     The kernel makes two dumps at once, and each process counts its own: 0.7 of the time. The ports
     of a socket stay the same, so that one that changes meanwhile is in one half all along; but for
-    one that is connected after it was bound, which may be missed while it changes.
+    one that is connected after it was bound, which may be missed while it changes, or counted as
+    both where the other process finds it.
 
     :param encode: the request to the kernel. See `encode_tcp_request`.
     :param batch: makes a batch of a reply, of those sockets that may need a test.
+    :param seen: what these batches have brought.
     """
     asked = kernel_test(query, tables).states
     states = ALL_STATES if asked is None else asked
     apart = OTHER_TABLES if query.condition == TRUE else PEERLESS
-    if states <= apart or _number_of_sockets() < MANY or not may_fork():
+    is_worth_it = not _is_narrow(query.condition) and _number_of_sockets() >= MANY
+    if states <= apart or not is_worth_it or not may_fork():
         return None
     others = replace(query, states=states & apart)
     halves = [
@@ -74,7 +81,18 @@ def count_in_halves(
     if not all(decided_states(half, tables) and _is_taken(half, encode) for half in halves):
         return None
     requests = [encode(part, with_condition=True) for part in (others, *halves)]
-    return _count_all(requests, batch, states - apart)
+    return _count_all(requests, batch, seen, states - apart)
+
+
+def _is_narrow(condition: Condition) -> bool:
+    """Whether it leaves few sockets: then most of the work is the walk, which each half makes."""
+    if isinstance(condition, AllOf):
+        return any(map(_is_narrow, condition.parts))
+    if isinstance(condition, AnyOf):
+        return all(map(_is_narrow, condition.parts))
+    if isinstance(condition, PortRange):
+        return condition.high - condition.low < HIGHEST_PORT // 2
+    return isinstance(condition, Network) and condition.prefix_length > 0
 
 
 def _is_taken(half: Query, encode: Callable[..., bytes]) -> bool:
@@ -93,8 +111,9 @@ def _halves(low: int, high: int) -> tuple[Condition, Condition]:
     middle = low + int(OUR_SHARE * (high - low))
     sides: tuple[Side, ...] = ("local", "remote")
     ours = any_of(PortRange(side, low, middle) for side in sides)
+    others = [(0, low - 1), (middle + 1, HIGHEST_PORT)]
     theirs = all_of(
-        any_of((PortRange(side, 0, low - 1), PortRange(side, middle + 1, HIGHEST_PORT)))
+        any_of(PortRange(side, first, last) for first, last in others if first <= last)
         for side in sides
     )
     return ours, theirs
@@ -110,14 +129,17 @@ def _number_of_sockets() -> int:
 
 
 def _count_all(
-    requests: list[bytes], batch: Callable[[Reply], Batch], states: frozenset[State]
+    requests: list[bytes],
+    batch: Callable[[Reply], Batch],
+    seen: Seen,
+    states: frozenset[State],
 ) -> Iterator[Batch]:
     others, ours, theirs = requests
-    with Worker(lambda: msgpack.encode(list(_count(theirs).items()))) as worker:
+    with Worker(lambda: msgpack.encode(list(_count(theirs, Seen()).items()))) as worker:
         yield from map(batch, dump(others))
-        yield _counted(_count(ours), states)
+        yield _counted(_count(ours, seen), states)
         answer = worker.answer()
-    counts = _count(theirs) if answer is None else dict(msgpack.decode(answer, type=Kinds))
+    counts = _count(theirs, Seen()) if answer is None else dict(msgpack.decode(answer, type=Kinds))
     yield _counted(counts, states)
 
 
@@ -127,9 +149,8 @@ def _counted(counts: Mapping[Kind, int], states: frozenset[State]) -> CountedBat
     return CountedBatch(Counter({kind: n for kind, n in named.items() if kind[1] in states}))
 
 
-def _count(request: bytes) -> Mapping[Kind, int]:
+def _count(request: bytes, seen: Seen) -> Mapping[Kind, int]:
     counts: Counter[Kind] = Counter()
-    seen = Seen()
     for reply in dump(request):
         counts.update(count_kinds(reply, seen))
     return counts
