@@ -93,6 +93,12 @@ TWO_DESCRIPTORS = (Owner(321, "nginx", 5), Owner(321, "nginx", 6))
 FORKED = (*TWO_DESCRIPTORS, Owner(322, "nginx", 5), Owner(400, "log\ner", None))
 
 
+def test_names_that_are_not_the_same() -> None:
+    told = [made(owners=(), process=name, owner_status="unsupported") for name in ("a", "b", None)]
+    assert COLUMNS["process"].cells(told) == ["a", "b", "-"]
+    assert COLUMNS["process"].cells([]) == []
+
+
 @pytest.mark.parametrize(
     ("keys", "process", "owners"),
     [

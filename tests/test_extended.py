@@ -84,7 +84,7 @@ def test_a_unix_socket_of_which_nothing_is_told() -> None:
 
 
 class OneBatch:
-    decided: frozenset[Any] = frozenset()
+    decided: frozenset[Any] = frozenset({"LISTEN"})
 
     def records(self) -> list[Connection]:
         return [made()]
@@ -97,6 +97,7 @@ def test_of_another_source_the_keys_are_null() -> None:
     batch = NullBatch(OneBatch())
     assert batch.records() == [NOT_EXTENDED]
     assert batch.tally() == OneBatch().tally()
+    assert batch.decided == OneBatch.decided
 
 
 @on_linux

@@ -7,7 +7,6 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -16,12 +15,13 @@ from hypothesis import strategies as st
 
 from netinspect.api import Listing, snapshot
 from netinspect.cli.plan import plan_lines
-from netinspect.errors import ExpressionError
+from netinspect.errors import ExpressionError, RefusedError
 from netinspect.filters.expression import parse_expression
 from netinspect.filters.selection import select
 from netinspect.filters.terms import predicate
 from netinspect.filters.words import parse_states
 from netinspect.model import Connection, State, Table
+from netinspect.parse.netlink import Reply
 from netinspect.query import (
     AllOf,
     AnyOf,
@@ -33,6 +33,7 @@ from netinspect.query import (
 )
 from netinspect.sources import halves
 from netinspect.sources.cgroups import cgroup_mount
+from netinspect.sources.netlink import dump
 from netinspect.sources.sock_diag import SockDiag
 from netinspect.worker import Worker
 from tests.namespace import private_network, why_not
@@ -260,6 +261,17 @@ def test_two_processes_count_what_testing_everything_counts(
     check_count(text, states)
 
 
+@pytest.mark.usefixtures("_always_in_halves")
+def test_no_halves_where_there_may_be_no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halves, "may_fork", lambda: False)
+    assert not counted("sport >= :0")[1]
+
+
+def test_two_questions_are_counted_as_one() -> None:
+    check_count("autobound or recv_q > 5")
+    assert len(select(expression="autobound or recv_q > 5").expanded()) == 2
+
+
 def test_an_expression_that_no_socket_can_meet() -> None:
     text = "not ( fwmark = 7 or fwmark != 7 or uid = 0 )"
     assert counted(text)[0] == Counter()
@@ -279,6 +291,7 @@ def test_a_cgroup_is_a_folder_of_cgroups(place: str) -> None:
         ("sport >= :0", True),
         ("dport != :1", True),
         ("not ( dst 127.0.0.1 or sport = :1 )", True),
+        ("sport >= :1024 or dport = :80", True),
         ("state big", True),  # a minisocket has a state that the request has no bit for
         ("exclude syn-recv", True),
         ("exclude established and sport > :1", True),
@@ -287,6 +300,7 @@ def test_a_cgroup_is_a_folder_of_cgroups(place: str) -> None:
         ("state bound or state close", False),
         ("recv_q > 0", False),
         ("fwmark = 0x1", False),  # may be refused
+        ("sport = :22 or sport = :80", False),  # narrow
         (" or ".join(f"sport=:{port}" for port in range(1, 4000)), False),  # too long
     ],
 )
@@ -317,25 +331,6 @@ def test_two_processes_count_one_family(protocol: str) -> None:
     assert counts == Counter((Table(c.protocol, c.family), c.state) for c in connections)
 
 
-@pytest.mark.parametrize(
-    ("files", "number"),
-    [
-        (("sockets: used 9\nTCP: inuse 4 orphan 0 tw 1 alloc 5 mem 1\n", "TCP6: inuse 3\n"), 8),
-        (("TCP: inuse 4 orphan 0 tw 1 alloc 5 mem 1\n",), 5),  # without IPv6
-        (("what is this", "TCP6: inuse 3\n"), 3),
-        ((), 0),
-    ],
-)
-def test_how_many_there_are(
-    files: tuple[str, ...], number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = [tmp_path / "sockstat", tmp_path / "sockstat6"]
-    for path, text in zip(paths, files, strict=False):
-        path.write_text(text)
-    monkeypatch.setattr(halves, "SOCKSTAT", paths)
-    assert halves._number_of_sockets() == number  # noqa: SLF001
-
-
 @pytest.mark.usefixtures("_always_in_halves")
 def test_the_other_half_is_counted_here_when_the_other_process_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
@@ -363,6 +358,49 @@ def test_the_plan_says_what_the_kernel_decides() -> None:
         "plan: tested here: what the socket tells",
         "plan: owners are not looked for",
     ]
+
+
+def test_the_plan_says_where_the_kernel_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(text: str) -> list[str]:
+        listing = Listing(select(protocols=["tcp4"], expression=text), with_owners=False)
+        return list(plan_lines(listing))[:-1]
+
+    # rtt is tested here
+    assert plan("sport > :1 and rtt > 5") == [
+        "plan: tcp4: sock_diag: all states; sport >= :2",
+        "plan: tested here: what the socket tells",
+    ]
+
+    requests: list[bytes] = []
+
+    def refuse(request: bytes) -> Iterator[Reply]:
+        requests.append(request)
+        if len(requests) == 1:
+            raise RefusedError("not known")
+        yield from dump(request)
+
+    monkeypatch.setattr("netinspect.sources.sock_diag.dump", refuse)
+    assert plan("sport > :1") == [
+        "plan: tcp4: sock_diag: all states; sport >= :2",
+        "plan: tcp4: the condition was not taken, so all sockets were read: not known",
+        "plan: tested here: what the socket tells",
+    ]
+
+
+def test_what_the_kernel_decides_is_not_tested_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested: list[Connection] = []
+
+    def test(connection: Connection) -> bool:
+        tested.append(connection)
+        return True
+
+    monkeypatch.setattr("netinspect.filters.expansion.predicate", lambda _: test)
+    time_wait()
+    found = listed("sport > :1 and state time-wait", ("tcp",))
+    assert found
+    assert tested == []
+    listed("sport > :1 and rtt > 5", ("tcp",))
+    assert tested
 
 
 def test_the_plan_says_nothing_of_deciding_where_all_pass() -> None:

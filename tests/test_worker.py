@@ -7,8 +7,9 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import pytest
 
@@ -16,6 +17,7 @@ from netinspect.worker import Worker, may_fork
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: processors to run on")
 
+Action = signal.Handlers | Callable[[int, FrameType | None], object]
 LONGER_THAN_A_PIPE = bytes(range(256)) * 1024
 
 
@@ -65,6 +67,66 @@ def test_a_worker_leaves_nothing_behind(is_asked: bool) -> None:
     assert os.listdir("/proc/self/fd") == before
     with pytest.raises(ChildProcessError):
         os.waitpid(worker.pid, 0)
+
+
+def test_a_fork_that_fails_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more() -> int:
+        raise BlockingIOError
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(os, "fork", no_more)
+    with Worker(lambda: b"an answer") as worker:
+        assert worker.answer() is None
+    assert os.listdir("/proc/self/fd") == before
+
+
+@contextmanager
+def handling(number: int, action: Action) -> Iterator[None]:
+    before = signal.signal(number, action)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def test_whoever_started_us_may_ignore_the_end_of_children() -> None:
+    with handling(signal.SIGCHLD, signal.SIG_IGN), Worker(lambda: b"an answer") as worker:
+        assert worker.answer() == b"an answer"
+
+
+@pytest.mark.parametrize(
+    ("action", "answer"),
+    [(signal.default_int_handler, None), (signal.SIG_DFL, None), (signal.SIG_IGN, b"an answer")],
+)
+def test_ctrl_c_ends_it_without_a_word_unless_it_is_ignored(
+    action: Action,
+    answer: bytes | None,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted() -> bytes:
+        os.kill(os.getpid(), signal.SIGINT)
+        return b"an answer"
+
+    with handling(signal.SIGINT, action), Worker(interrupted) as worker:
+        assert worker.answer() == answer
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ctrl_c_before_it_is_ready_waits(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fork = os.fork
+
+    def fork_and_interrupt() -> int:
+        pid = fork()
+        if pid == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork_and_interrupt)
+    with handling(signal.SIGINT, signal.default_int_handler), Worker(lambda: b"never") as worker:
+        assert worker.answer() is None
+    assert capfd.readouterr() == ("", "")
 
 
 @contextmanager
