@@ -266,6 +266,22 @@ def many_descriptors() -> Any:
             os.close(descriptor)
 
 
+def ignoring() -> Any:
+    """As in the background of a script: neither Ctrl-C nor the end of a child is for this one."""
+    before = [(n, signal.signal(n, signal.SIG_IGN)) for n in (signal.SIGINT, signal.SIGCHLD)]
+
+    class Interrupted(Turns):
+        def read(self, *, is_helper: bool = False) -> tuple[list[Item], bool]:
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().read(is_helper=is_helper)
+
+    try:
+        return whole(Interrupted(9))
+    finally:
+        for number, action in before:
+            signal.signal(number, action)
+
+
 def held_back() -> Any:
     """The first four turns are one chunk, as the rows that the widths of a table come from."""
     relay, job = Relay(), Turns(9)

@@ -104,6 +104,11 @@ def test_descriptors_that_select_does_not_take() -> None:
     assert (outcome.items, outcome.shares) == (in_order(9), "LLLHLHLHL")
 
 
+def test_whoever_started_us_may_ignore_the_end_of_children_and_ctrl_c() -> None:
+    outcome = outcome_of("ignoring")
+    assert (outcome.items, outcome.shares, outcome.error) == (in_order(9), "LLLHLHLHL", None)
+
+
 def test_what_is_held_back_is_written_before_there_are_two() -> None:
     """Both would write it: the rows that the widths of a table come from."""
     outcome = outcome_of("held_back")
