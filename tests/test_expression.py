@@ -337,8 +337,9 @@ def test_what_only_the_kernel_can_tell_is_expanded() -> None:
     parts = select(expression="fwmark = 1 or rtt > 5").expanded()
     assert [part.socket_test() is None for part in parts] == [True, False]
     text = " or ".join(f"fwmark = {n}" for n in range(5))
-    with pytest.raises(ValueError, match="has 5 conditions beside others"):
+    with pytest.raises(ExpressionError, match="has 5 conditions beside others") as caught:
         select(expression=f"{text} or rtt > 5").expanded()
+    assert caught.value.start == text.rindex("fwmark")
 
 
 def test_a_datagram_that_is_not_unconn_is_not_closed_either() -> None:

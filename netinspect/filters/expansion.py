@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from netinspect.errors import UsageError
+from netinspect.filters.expression import fault_at_last
 from netinspect.filters.selection import Test
 from netinspect.filters.terms import OWNER_TERMS, predicate
 from netinspect.model import State, Table
@@ -28,6 +28,7 @@ from netinspect.query import (
 
 Tables = tuple[Table, ...]
 MOST_UNTOLD = 4  # each doubles the dumps
+UNTOLD_WORDS = ("fwmark", "cgroup", "autobound")
 
 
 def narrow(tables: Iterable[Table], condition: Condition) -> tuple[Tables, Condition]:
@@ -37,12 +38,15 @@ def narrow(tables: Iterable[Table], condition: Condition) -> tuple[Tables, Condi
 
 
 def expand(
-    tables: Tables, states: frozenset[State] | None, condition: Condition
+    tables: Tables, states: frozenset[State] | None, condition: Condition, text: str
 ) -> Iterator[tuple[Tables, Condition]]:
     """Tables and conditions of which each part is decided by the kernel alone or by us alone.
 
     What only the kernel can tell, inside a part that it cannot decide, is asked for both ways:
     once as met, once as not (Shannon's expansion), and is a constant in that part then.
+
+    :param text: the expression as it was typed.
+    :raises ExpressionError: that would take too many parts.
     """
     asked = _asked_by_protocol(tables, states, condition)
     mixed: list[Condition] = []
@@ -55,10 +59,11 @@ def expand(
         yield tables, condition
         return
     if len(untold) > MOST_UNTOLD:
-        raise UsageError(
+        problem = (
             f"the expression has {len(untold)} conditions beside others that only the kernel can "
-            f"test (fwmark, cgroup, autobound), and may have {MOST_UNTOLD}"
+            f"test ({', '.join(UNTOLD_WORDS)}), and may have {MOST_UNTOLD}"
         )
+        raise fault_at_last(UNTOLD_WORDS, text, problem)
     for values in product((True, False), repeat=len(untold)):
         met = dict(zip(untold, values, strict=True))
         rest = substitute(all_of(mixed), lambda leaf, _, met=met: _constant(leaf, met))  # type: ignore[misc]

@@ -10,6 +10,7 @@ add, the first `exclude` takes away from all. Later on `state X` is a test like 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, NoReturn
 
 from netinspect.errors import ExpressionError, UsageError, fold, unknown_word
@@ -71,6 +72,12 @@ def cgroup_fault(path: str, text: str, problem: str) -> ExpressionError:
             return ExpressionError(problem, text, token.start, token.end)
         is_value = token.reserved == "cgroup" or (is_value and token.reserved in COMPARISONS)
     return ExpressionError(problem, text, 0, len(text))
+
+
+def fault_at_last(keywords: Collection[str], text: str, problem: str) -> ExpressionError:
+    """The error that an expression has too many of some conditions: the last is one of them."""
+    place = max((t for t in tokenize(text) if t.reserved in keywords), key=lambda t: t.start)
+    return ExpressionError(problem, text, place.start, place.end)
 
 
 class _Parser:

@@ -92,7 +92,7 @@ class Selection(Struct, frozen=True, kw_only=True):
 
         There is one, unless what only the kernel can test stands beside what it cannot.
 
-        :raises UsageError: it would take too many.
+        :raises ExpressionError: it would take too many.
         """
         if self.expression == TRUE:
             return [self]
@@ -100,7 +100,9 @@ class Selection(Struct, frozen=True, kw_only=True):
 
         return [
             replace(self, tables=tables, expression=expression)
-            for tables, expression in expand(self.tables, self.query().states, self.expression)
+            for tables, expression in expand(
+                self.tables, self.query().states, self.expression, self.text
+            )
         ]
 
     @property
