@@ -374,7 +374,8 @@ def snapshot(  # noqa: PLR0913 one argument a filter option, as the command line
     more: `"state time-wait dport = :443"`. `extended` adds tcp_info, memory, options
     and the direction, and to each owner all that can be told of the process.
     `captures` are files with the output of netstat, ss and others, read in place of this system's
-    sockets, `capture_formats` what each of them is; then all protocols are taken.
+    sockets, `capture_formats` what each of them is; then all protocols are taken, and what is not
+    told of an owner is null.
 
     :raises UsageError: a word is not what its condition takes, or a capture cannot be read.
     :raises SourceError: the sockets cannot be read.

@@ -152,8 +152,11 @@ def test_owners_are_looked_for_only_when_asked_or_needed() -> None:
 
 def test_a_zone_is_asked_of_who_can_tell_it() -> None:
     for conditions in ({"expression": "src fe80::1%lo"}, {"addresses": ["fe80::1%lo"]}):
-        with pytest.raises(UntestedError, match=r"\[fe80::1%lo\]: only sock_diag can test this"):
-            netinspect.snapshot(source="proc", **conditions)
+        for source in ("proc", "psutil"):
+            with pytest.raises(
+                UntestedError, match=r"\[fe80::1%lo\]: only sock_diag can test this"
+            ):
+                netinspect.snapshot(source=source, **conditions)
         assert netinspect.snapshot(source="sock_diag", **conditions).connections == ()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netinspect.errors import ExpressionError
+from netinspect.errors import ExpressionError, UsageError
 from netinspect.extended import TcpInfo
 from netinspect.filters.expression import DEEPEST, parse_expression
 from netinspect.filters.selection import select
@@ -261,7 +261,7 @@ def test_to_ss_all_that_is_unconnected_is_one_state(word: str) -> None:
     assert not passes(f"state {word}", made(state="BOUND"))
 
 
-@pytest.mark.parametrize("us", [9, 13, 26, 99_999])
+@pytest.mark.parametrize("us", [9, 13, 26, 123, 246, 99_999])
 def test_microseconds_are_exact(us: int) -> None:
     connection = made(tcp_info=TcpInfo(rtt_ms=us / 1000))
     for value in (f"{us}us", f"{us / 1000}", f"{us / 1000}ms", f"{us / 1e6:.6f}s"):
@@ -277,6 +277,11 @@ def test_zones() -> None:
         assert passes(f"src {text}", link_local), text
     for text in ("fe80::1%eth0", "[fe80::1]%lo:23", "fe80::1%99999999999"):
         assert not passes(f"src {text}", link_local), text
+    # as Windows prints it, whose interface 1 is another one
+    captured = made(family="ipv6", local_address=f"fe80::1%{index}")
+    assert passes(f"src fe80::1%{index}", captured)
+    with pytest.raises(ExpressionError, match="expected one zone, found 'lo%lo'"):
+        parse_expression("src fe80::1%lo%lo")
 
 
 def test_a_device_behind_an_address() -> None:
@@ -285,6 +290,19 @@ def test_a_device_behind_an_address() -> None:
     for text in ("127.0.0.1%lo", "127.0.0.1%lo:22", "127.0.0.0%lo/8"):
         assert passes(f"src {text}", bound), text
         assert not passes(f"src {text}", made(local_address="127.0.0.1", local_port=22)), text
+    # neither of these has a zone in its record
+    for address in ("ff05::1", "ff0e::1", "2001:db8::1"):
+        group = made(family="ipv6", local_address=address, interface="lo")
+        assert passes(f"src [{address}]%lo", group)
+    with pytest.raises(ExpressionError, match="only a local end has a device: src ADDRESS%lo"):
+        parse_expression("dst 127.0.0.1%lo")
+    options: tuple[dict[str, Any], ...] = (
+        {"addresses": ["127.0.0.1%lo"]},
+        {"remote_addresses": ["::1%lo"]},
+    )
+    for option in options:
+        with pytest.raises(UsageError, match="bound to a device ask for: dev lo"):
+            select(**option)
 
 
 def test_unix_patterns() -> None:
@@ -489,3 +507,23 @@ def test_the_place_fits_the_terminal(lengths: tuple[int, int, int], columns: int
     assert set(pointed) <= {"b", ELLIPSIS}
     assert ("b" in pointed) == bool(lengths[1])
     assert line.startswith("  …a") == (lengths[0] > columns)
+
+
+@pytest.mark.parametrize(
+    ("parts", "columns", "line", "under"),
+    [
+        (("abcdefghijklmnop", "FAULT", "0123456789"), 33, "abcdefghijklmnopFAULT0123456789", 16),
+        (("abcdefghijklmnop", "FAULT", "0123456789"), 30, "…efghijklmnopFAULT0123456789", 13),
+        (("abcdefghijklmnopqrstuvwxyz", "FAULT", ""), 30, "…efghijklmnopqrstuvwxyzFAULT", 23),
+        (("", "FAULT", "abcdefghijklmnopqrstuvwxyz"), 20, "FAULTabcdefghijkl…", 0),
+        (("", "F" * 40, ""), 20, "FFFFFFFF…", 0),
+        (("x" * 38, "", ""), 41, "x" * 38, 38),
+        (("x" * 38, "", ""), 40, "…" + "x" * 36, 37),
+    ],
+)
+def test_what_is_shown_around_the_place(
+    parts: tuple[str, str, str], columns: int, line: str, under: int
+) -> None:
+    shown, pointing = pointer(parts, columns)
+    assert shown == f"  {line}"
+    assert len(pointing) - len(pointing.lstrip()) == 2 + under

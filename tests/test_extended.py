@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from netinspect.api import Listing, snapshot
 from netinspect.errors import UsageError
-from netinspect.extended import Memory, Options, TcpInfo
+from netinspect.extended import Dctcp, Memory, Options, TcpInfo
 from netinspect.filters.selection import select
 from netinspect.model import Connection, Table
 from netinspect.parse import inet_diag, unix_diag
@@ -222,6 +222,11 @@ def test_what_is_set_is_told_in_the_words_of_ss() -> None:
         "    rcvbuf 1/131072 bytes  sndbuf 2/87040 bytes  fwd_alloc 4096 bytes"
         "  cgroup /a.slice  mark 0x10  device eth0  send shut"
     )
+
+
+def test_where_dctcp_has_fallen_back_it_measures_nothing() -> None:
+    [[line]] = lines(made(tcp_info=TcpInfo("dctcp", dctcp=Dctcp(False, 0, 0, 0, 0)), owners=()))
+    assert line == "    dctcp  dctcp fallback_mode"
 
 
 def test_a_window_scale_of_0_is_told() -> None:

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from netinspect.filters.expression import parse_expression
 from netinspect.filters.terms import predicate
+from netinspect.parse.inet_diag import count_kinds, named_tally
 from netinspect.parse.inet_numbers import CLOSE
 from netinspect.parse.netlink import Reply, decode_reply
 from netinspect.parse.seen import Seen
 from netinspect.query import HIGHEST_PORT
-from netinspect.sources import halves
+from netinspect.sources import CountedBatch, halves
 from tests.kernel_messages import inet_payload, message
 from tests.records import made
 
@@ -80,6 +81,22 @@ def test_what_comes_twice_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert counts.total() == 3
     # one that was bound when the others were counted, and is connected now
     assert not Counter(halves._count(b"", seen)).total()
+
+
+def test_what_was_bound_and_is_connected_is_counted_once_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bound, connected = (message(inet_payload(cookie=3, state=state)) for state in (CLOSE, 1))
+    replies = {b"others": [bound], b"ours": [connected], b"theirs": [connected]}
+    monkeypatch.setattr(halves, "dump", lambda asked: iter(map(decode_reply, replies[asked])))
+    seen = Seen()
+
+    def batch(reply: Reply) -> CountedBatch:
+        return CountedBatch(named_tally(count_kinds(reply, seen), "tcp"))
+
+    batches = halves._count_all(list(replies), batch, seen, frozenset({"ESTABLISHED"}))
+    # the other process has not seen it
+    assert [sum(found.tally().values()) for found in batches] == [1, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_an_expression_that_no_socket_can_meet() -> None:
     assert listed(text, ("tcp", "unix")) == []
 
 
-@pytest.mark.parametrize("place", ["/proc", "../..", __file__])
+@pytest.mark.parametrize("place", ["/proc", "../..", __file__, f"{cgroup_mount()}/cgroup.procs"])
 def test_a_cgroup_is_a_folder_of_cgroups(place: str) -> None:
     with pytest.raises(ExpressionError, match="there is no cgroup"):
         snapshot(expression=f'cgroup "{place}"')
@@ -360,15 +360,21 @@ def test_the_plan_says_what_the_kernel_decides() -> None:
     ]
 
 
-def test_the_plan_says_where_the_kernel_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", ["tcp4", "udp4"])
+def test_the_plan_says_where_the_kernel_does_not_decide(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def plan(text: str) -> list[str]:
-        listing = Listing(select(protocols=["tcp4"], expression=text), with_owners=False)
+        listing = Listing(select(protocols=[protocol], expression=text), with_owners=False)
         return list(plan_lines(listing))[:-1]
 
-    # rtt is tested here
-    assert plan("sport > :1 and rtt > 5") == [
-        "plan: tcp4: sock_diag: all states; sport >= :2",
+    # inode is tested here
+    assert plan("sport > :1 and inode > 5") == [
+        f"plan: {protocol}: sock_diag: all states; sport >= :2",
         "plan: tested here: what the socket tells",
+    ]
+    assert plan("not ( fwmark = 7 or fwmark != 7 or uid = 0 )") == [
+        "plan: nothing is asked: no socket can meet the expression",
     ]
 
     requests: list[bytes] = []
@@ -381,8 +387,8 @@ def test_the_plan_says_where_the_kernel_does_not_decide(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("netinspect.sources.sock_diag.dump", refuse)
     assert plan("sport > :1") == [
-        "plan: tcp4: sock_diag: all states; sport >= :2",
-        "plan: tcp4: the condition was not taken, so all sockets were read: not known",
+        f"plan: {protocol}: sock_diag: all states; sport >= :2",
+        f"plan: {protocol}: the condition was not taken, so all sockets were read: not known",
         "plan: tested here: what the socket tells",
     ]
 
@@ -459,6 +465,10 @@ def test_owners_in_an_expression(text: str) -> None:
     [
         ("cgroup = /nosuch", "         ~~~~~~^"),
         ('pid = 1 or not cgroup "/nosuch"', "                      ~~~~~~~~^"),
+        (
+            "cgroup / and ( process /nosuch or cgroup /nosuch )",
+            "                                         ~~~~~~^",
+        ),
         ("process /nosuch or cgroup = /nosuch", "                            ~~~~~~^"),
         ("(sport = :1 and cgroup!=/nosuch) or process = x", "                        ~~~~~~^"),
     ],

@@ -116,6 +116,11 @@ def test_ctrl_c_before_it_is_ready_waits(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fork = os.fork
+    hear, tell = os.pipe()
+
+    def interrupted(_number: int, _frame: object) -> None:
+        os.write(tell, b"a child goes on as if it were its parent")
+        os._exit(1)
 
     def fork_and_interrupt() -> int:
         pid = fork()
@@ -124,8 +129,11 @@ def test_ctrl_c_before_it_is_ready_waits(
         return pid
 
     monkeypatch.setattr(os, "fork", fork_and_interrupt)
-    with handling(signal.SIGINT, signal.default_int_handler), Worker(lambda: b"never") as worker:
+    with handling(signal.SIGINT, interrupted), Worker(lambda: b"never") as worker:
         assert worker.answer() is None
+    os.close(tell)
+    with open(hear, "rb") as heard:
+        assert heard.read() == b""
     assert capfd.readouterr() == ("", "")
 
 

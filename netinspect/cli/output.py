@@ -29,9 +29,10 @@ def error_columns() -> int:
     """How wide a line on stderr may be."""
     if sys.stderr is None or not sys.stderr.isatty():
         return WIDEST_ERROR
-    import shutil
-
-    return shutil.get_terminal_size().columns
+    columns = os.environ.get("COLUMNS", "")  # as in shutil, which asks stdout
+    if columns.isdecimal():
+        return int(columns)
+    return os.get_terminal_size(sys.stderr.fileno()).columns
 
 
 def has_colour(when: str, *, is_terminal: bool) -> bool:

@@ -20,6 +20,8 @@ def plan_lines(listing: Listing) -> Iterator[str]:
         for capture in listing.captures.used:
             yield f"plan: {capture.label}: {capture.format.title}: all sockets"
     parts = listing.selection.expanded()
+    if not parts:
+        yield "plan: nothing is asked: no socket can meet the expression"
     for number, part in enumerate(parts, start=1):
         if len(parts) > 1:
             yield f"plan: part {number} of {len(parts)}"

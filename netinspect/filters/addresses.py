@@ -9,6 +9,7 @@ from contextlib import suppress
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Literal
 
+from netinspect.addresses import needs_zone
 from netinspect.errors import UsageError
 from netinspect.query import Network
 
@@ -33,22 +34,27 @@ def _parse_network(word: str, side: Literal["local", "remote"]) -> Network:
             f"address {word!r}: expected an IPv4 or IPv6 address, or a network such as "
             f"10.0.0.0/8 or 2001:db8::/32{_prefix_hint(host, slash, length)}"
         ) from None
-    return Network(side, network.network_address.packed, network.prefixlen, _zone_name(zone))
-
-
-def _zone_name(zone: str) -> str | None:
-    """The name of the interface, which may be given by its number (RFC 4007, section 11.2)."""
-    if zone.isascii() and zone.isdecimal():
-        with suppress(OSError, OverflowError, AttributeError):  # not each system has it
-            return socket.if_indextoname(int(zone))
-    return zone or None
+    if "%" in zone:
+        raise UsageError(f"address {word!r}: expected one zone, found {zone!r}")
+    return Network(side, network.network_address.packed, network.prefixlen, zone or None)
 
 
 def device_of(network: Network) -> str | None:
     """The device that ss prints behind a local address that needs no zone: `127.0.0.1%lo`."""
-    address = ipaddress.ip_address(network.packed)
-    is_zoned = address.version == 6 and (address.is_link_local or address.is_multicast)
-    return None if is_zoned or network.side == "remote" else network.zone
+    family = AF_INET if len(network.packed) == 4 else AF_INET6
+    return None if needs_zone(inet_ntop(family, network.packed)) else network.zone
+
+
+def _zone_names(zone: str) -> frozenset[str]:
+    """The zone as it was written, and the name that an interface of this number has here.
+
+    RFC 4007, section 11.2. Windows prints the numbers, also in captures.
+    """
+    names = {zone}
+    if zone.isascii() and zone.isdecimal():
+        with suppress(OSError, OverflowError, AttributeError):  # not each system has it
+            names.add(socket.if_indextoname(int(zone)))
+    return frozenset(names)
 
 
 def parse_address(word: str) -> str:
@@ -87,6 +93,7 @@ class InNetwork(dict["str | None", bool]):
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self.networks = tuple(networks)
+        self._zones = [network.zone and _zone_names(network.zone) for network in self.networks]
 
     def __missing__(self, address: str | None) -> bool:
         self[address] = verdict = address is not None and self._holds(address)
@@ -99,8 +106,8 @@ class InNetwork(dict["str | None", bool]):
         except ValueError:  # the path of a unix socket
             return False
         return any(
-            _has_prefix(packed, network) and network.zone in (None, zone)
-            for network in self.networks
+            _has_prefix(packed, network) and (zones is None or zone in zones)
+            for network, zones in zip(self.networks, self._zones, strict=True)
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Literal
 
 from msgspec import Struct
@@ -307,15 +307,22 @@ def _network_clauses(
         words = list(either)
         yield (*_networks(words, "local"), *_networks(words, "remote"))
     if local is not None:
-        yield _networks(local, "local")
+        yield _networks(list(local), "local")
     if remote is not None:
-        yield _networks(remote, "remote")
+        yield _networks(list(remote), "remote")
 
 
-def _networks(words: Iterable[str], side: Literal["local", "remote"]) -> tuple[Network, ...]:
-    from netinspect.filters.addresses import parse_networks  # loads ipaddress: 5 ms
+def _networks(words: Collection[str], side: Literal["local", "remote"]) -> tuple[Network, ...]:
+    from netinspect.filters.addresses import device_of, parse_networks  # loads ipaddress: 5 ms
 
-    return tuple(parse_networks(words, side))
+    networks = tuple(parse_networks(words, side))
+    for word, network in zip(words, networks, strict=True):
+        if device_of(network):
+            raise UsageError(
+                f"address {word!r}: only link-local addresses have a zone; for sockets that are "
+                f"bound to a device ask for: dev {network.zone}"
+            )
+    return networks
 
 
 def _port_test(ranges: tuple[PortRange, ...]) -> Test:

@@ -94,6 +94,8 @@ def _host(side: Side, _: str, word: str) -> Condition:
     if host.address is not None:
         (network,) = parse_networks([host.address], side)
         if device := device_of(network):
+            if side == "remote":
+                raise UsageError(f"{word!r}: only a local end has a device: src ADDRESS%{device}")
             parts.append(_device("=", device))
             network = network._replace(zone=None)
         parts.append(network)

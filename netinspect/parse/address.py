@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Literal
 
@@ -15,8 +14,6 @@ COMMON_EXPOSURES: dict[str, Exposure] = {
     "127.0.0.1": "loopback",
     "::1": "loopback",
 }
-NEEDS_ZONE = re.compile(r"fe[89ab][0-9a-f]:|ff[0-9a-f][12]:")
-
 MOST_REMEMBERED = 1 << 13
 
 
@@ -39,14 +36,6 @@ class AddressText(dict[bytes, str]):
             self.clear()
         self[packed] = text
         return text
-
-
-def needs_zone(address: str) -> bool:
-    """Whether the address says nothing without its link: fe80::/10, ffX1::/16 and ffX2::/16.
-
-    RFC 4007 section 6: link-local and interface-local scope.
-    """
-    return NEEDS_ZONE.match(address) is not None
 
 
 class ExposureOf(dict[str, Exposure]):

@@ -14,6 +14,7 @@ from operator import itemgetter, not_, or_
 from socket import AF_INET, AF_INET6
 from typing import Any, NamedTuple
 
+from netinspect.addresses import needs_zone
 from netinspect.ends import (
     FREE_TO_CONNECT,
     LISTENED,
@@ -24,7 +25,7 @@ from netinspect.ends import (
     is_server,
     plain,
 )
-from netinspect.parse.address import MOST_REMEMBERED, needs_zone
+from netinspect.parse.address import MOST_REMEMBERED
 from netinspect.parse.inet_diag import columns
 from netinspect.parse.inet_numbers import PEERLESS, STATE_NUMBERS, TCP_STATES
 from netinspect.parse.inet_records import HOST_PORT, IPV4_TEXT, IPV6_TEXT

@@ -12,8 +12,9 @@ from itertools import repeat
 from socket import AF_INET
 from typing import Any, NamedTuple
 
+from netinspect.addresses import needs_zone
 from netinspect.model import Connection, Exposure, Family, OwnerStatus, Protocol, State, Timer
-from netinspect.parse.address import AddressText, ExposureOf, needs_zone
+from netinspect.parse.address import AddressText, ExposureOf
 from netinspect.parse.inet_numbers import (
     CLOSE,
     DATAGRAM_STATES,

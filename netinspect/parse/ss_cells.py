@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from netinspect.addresses import needs_zone
 from netinspect.errors import CellError
 from netinspect.model import Family, Protocol, SocketType, State, Table
-from netinspect.parse.address import MOST_REMEMBERED, needs_zone
+from netinspect.parse.address import MOST_REMEMBERED
 from netinspect.parse.captured import captured_name
 from netinspect.parse.cells import Addresses, States
 

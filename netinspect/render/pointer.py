@@ -8,6 +8,7 @@ from netinspect.render.escape import display_width, shorten
 
 INDENT = "  "
 NARROWEST = 20
+LONGEST = 1000  # characters, more than any terminal has columns
 
 
 def pointer(parts: Iterable[str], columns: int) -> tuple[str, str]:
@@ -16,15 +17,16 @@ def pointer(parts: Iterable[str], columns: int) -> tuple[str, str]:
     :param parts: what stands before the fault, the fault, and what is behind it, escaped.
     """
     before, fault, behind = parts
-    room = max(columns, NARROWEST) - len(INDENT)
+    room = max(columns, NARROWEST) - len(INDENT) - (not fault)  # what is missing has a caret too
     if display_width(before + fault + behind) > room:
         fault = _beginning(fault, room // 2)
-        before = _beginning(before[::-1], (room - display_width(fault)) // 2)[::-1]
-        behind = _beginning(behind, room - display_width(before + fault))
+        room -= display_width(fault)
+        before = _beginning(before[::-1], room - display_width(_beginning(behind, room // 2)))[::-1]
+        behind = _beginning(behind, room - display_width(before))
     under = "~" * (display_width(fault) - 1) + "^"
     return f"{INDENT}{before}{fault}{behind}", f"{INDENT}{' ' * display_width(before)}{under}"
 
 
 def _beginning(text: str, width: int) -> str:
     """As much as fits. Cut roughly first: `shorten` takes away one character at a time."""
-    return shorten(text[: 2 * width + 1], width)
+    return shorten(text[:LONGEST], width)

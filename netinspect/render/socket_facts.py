@@ -77,6 +77,8 @@ def _vegas(vegas: Vegas) -> str:
 
 
 def _dctcp(dctcp: Dctcp) -> str:
+    if not dctcp.enabled:
+        return "dctcp fallback_mode"
     marked = f"ab_ecn {dctcp.ab_ecn} ab_tot {dctcp.ab_total}"
     return f"dctcp (ce_state {dctcp.ce_state} alpha {dctcp.alpha} {marked})"
 

@@ -18,16 +18,17 @@ from netinspect.sources import Batch, Source
 SILENT_FALLBACK: frozenset[Protocol] = frozenset({"raw", "icmp"})
 
 
-def refusal_of_condition(name: str, table: Table, query: Query) -> UntestedError | None:
-    """Why a source cannot answer that asks no kernel, and does not tell the device either.
+# They have IPv6 addresses without their zones.
+ZONELESS = ("proc", "psutil")
 
-    /proc/net has IPv6 addresses without their zone.
-    """
+
+def refusal_of_condition(name: str, table: Table, query: Query) -> UntestedError | None:
+    """Why a source cannot answer that asks no kernel, and does not tell the device either."""
     tests = [
         leaf
         for leaf in leaves(at_tables(query.condition, (table,)))
         if isinstance(leaf, SOCK_DIAG_ONLY)
-        or (name == "proc" and isinstance(leaf, Network) and leaf.zone is not None)
+        or (name in ZONELESS and isinstance(leaf, Network) and leaf.zone is not None)
     ]
     if not tests:
         return None

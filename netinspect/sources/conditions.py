@@ -61,11 +61,12 @@ def _for_kernel(leaf: Leaf, _upper: bool) -> Condition:
 def _cgroup_id(path: str) -> int:
     """The number of a cgroup: the inode of its directory, by its path there or below the mount."""
     mount = cgroup_mount()
-    for place in (f"{mount}/{path.lstrip('/')}", path):
-        with suppress(OSError, ValueError):
-            found = os.stat(place)
-            if mount and S_ISDIR(found.st_mode) and found.st_dev == os.stat(mount).st_dev:
-                return found.st_ino
+    if mount:
+        for place in (f"{mount}/{path.lstrip('/')}", path):
+            with suppress(OSError, ValueError):
+                found = os.stat(place)
+                if S_ISDIR(found.st_mode) and found.st_dev == os.stat(mount).st_dev:
+                    return found.st_ino
     expected = f"expected a path below {mount}" if mount else "no cgroup2 is mounted here"
     raise NotThereError(f"there is no cgroup {path!r}: {expected}", path)
 

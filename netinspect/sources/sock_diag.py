@@ -84,15 +84,18 @@ class SockDiag:
                 self.halved.add(tables)
                 yield from counted
                 return
-        if protocol != "tcp":
-            ask = dump_at_once
-        else:
-            ask = partial(dump_in_turns, self._relay, seen) if self._relay else dump
+        ask = self._asker(protocol, seen)
         if query.condition == TRUE:
             replies = ask(encode(query, with_condition=False))
         else:
             replies = self._ask_with_condition(tables, query, encode, ask)
         yield from map(batch, replies)
+
+    def _asker(self, protocol: Protocol, seen: Seen) -> Callable[[bytes], Iterator[Reply]]:
+        """What brings the replies to a request."""
+        if protocol != "tcp":
+            return dump_at_once
+        return partial(dump_in_turns, self._relay, seen) if self._relay else dump
 
     def _make_extender(self) -> Extender:
         """One for all dumps: it remembers what it has seen of attributes and cgroups."""
@@ -140,7 +143,7 @@ def dump_at_once(request: bytes) -> Iterator[Reply]:
     The kernel goes on in a hash slot at the socket of a number: if one before it was closed since
     the last read, it leaves one out (net/ipv4/udp_diag.c). Such tables are small.
     """
-    return iter(list(dump(request)))
+    yield from list(dump(request))
 
 
 def dump_in_turns(relay: Relay, seen: Seen, request: bytes) -> Iterator[Reply]:
