@@ -134,7 +134,10 @@ class TestCloseWait:
         assert len(faults(self.CODE, scene(many(100, owner_status="hidden", **hidden)))) == 1
 
     def test_ages_that_are_not_told(self) -> None:
-        assert faults(self.CODE, scene(many(99, state="CLOSE_WAIT"))) == []
+        assert faults(self.CODE, scene(many(4, state="CLOSE_WAIT"))) == []
+        assert reason(self.CODE, scene(many(99, state="CLOSE_WAIT"))) == (
+            "it is not told how long 99 connections waited"
+        )
         (fault,) = faults(self.CODE, scene(many(100, state="CLOSE_WAIT")))
         assert fault.confidence == "medium"
         assert fault.evidence[0] == "100 of them stayed for 2 s"

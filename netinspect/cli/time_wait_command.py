@@ -164,6 +164,8 @@ def _selection(selection: Selection, options: dict[str, Any]) -> Selection:
     """
     from msgspec.structs import replace
 
+    from netinspect.sources.platforms import platform
+
     tables = tuple(table for table in selection.tables if table.protocol == "tcp")
     if not tables:
         raise UsageError("--proto: only TCP has TIME_WAIT; expected tcp, tcp4 or tcp6")
@@ -174,20 +176,19 @@ def _selection(selection: Selection, options: dict[str, Any]) -> Selection:
             "time-wait: the options leave out all sockets in TIME_WAIT; leave --state, --listening "
             "and --exposure out"
         )
-    if not options["captures"] and _asks_for_owners(selection, options):
+    if options["captures"] or platform() != "linux":  # there it can be told who had the socket
+        return selection
+    if options["users"] or any(part.owner_test() for part in selection.expanded()):
         raise UsageError(
             "time-wait: a socket in TIME_WAIT belongs to no process and no user, so none can be "
             "selected by them; leave that out, and look at the likely processes"
         )
+    if not selection.may_be_in_time_wait():
+        raise UsageError(
+            "time-wait: the expression leaves out all sockets in TIME_WAIT, which have no other "
+            "state, and neither user nor inode"
+        )
     return selection
-
-
-def _asks_for_owners(selection: Selection, options: dict[str, Any]) -> bool:
-    """Where the system tells who had the socket this can be asked."""
-    from netinspect.sources.platforms import platform
-
-    has_owner = any(part.owner_test() for part in selection.expanded()) or options["users"]
-    return bool(has_owner) and platform() == "linux"
 
 
 def _check_options(options: dict[str, Any]) -> None:

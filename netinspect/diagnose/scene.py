@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from netinspect.diagnose.time_wait_evidence import Evidence
+from netinspect.ends import plain
 from netinspect.errors import NotCheckedError
 from netinspect.limits import SystemLimits
 from netinspect.model import Connection, Protocol, State
@@ -68,6 +69,15 @@ def key_of(connection: Connection) -> Key:
     )
 
 
+def _local_end(c: Connection) -> Key:
+    """One end of a connection may be IPv6 with a v4-mapped address, and the other IPv4."""
+    return c.local_address and plain(c.local_address), c.local_port
+
+
+def _remote_end(c: Connection) -> Key:
+    return c.remote_address and plain(c.remote_address), c.remote_port
+
+
 class Moment:
     """The telling sockets at one moment."""
 
@@ -81,16 +91,11 @@ class Moment:
 
     @cached_property
     def _by_ends(self) -> dict[tuple[object, ...], Connection]:
-        return {
-            (c.protocol, c.local_address, c.local_port, c.remote_address, c.remote_port): c
-            for c in self.connections
-        }
+        return {(c.protocol, *_local_end(c), *_remote_end(c)): c for c in self.connections}
 
     def other_end(self, c: Connection) -> Connection | None:
         """The socket of the peer, where it is on this host."""
-        return self._by_ends.get(
-            (c.protocol, c.remote_address, c.remote_port, c.local_address, c.local_port)
-        )
+        return self._by_ends.get((c.protocol, *_remote_end(c), *_local_end(c)))
 
     def in_states(self, *states: State) -> list[Connection]:
         """The TCP sockets in these states."""

@@ -7,7 +7,7 @@ from itertools import product
 
 from netinspect.filters.expression import fault_at_last
 from netinspect.filters.selection import Test
-from netinspect.filters.terms import OWNER_TERMS, predicate
+from netinspect.filters.terms import OWNER_TERMS, UserIs, predicate
 from netinspect.model import State, Table
 from netinspect.query import (
     FALSE,
@@ -15,6 +15,7 @@ from netinspect.query import (
     UNTOLD,
     Condition,
     Leaf,
+    States,
     all_of,
     asked_states,
     at_tables,
@@ -28,6 +29,8 @@ from netinspect.query import (
 
 Tables = tuple[Table, ...]
 MOST_UNTOLD = 4  # each doubles the dumps
+# null there: keys of the record that an expression can test
+NOT_IN_TIME_WAIT = frozenset({"uid", "inode", "exposure", "rtt_ms", "retransmits_total"})
 UNTOLD_WORDS = ("fwmark", "cgroup", "autobound")
 
 
@@ -120,6 +123,19 @@ def socket_tests(condition: Condition) -> Iterator[Test]:
 
 def _without_owner(leaf: Leaf, upper: bool) -> Condition:
     return unknown(upper) if isinstance(leaf, OWNER_TERMS) else leaf
+
+
+def may_hold_in_time_wait(condition: Condition) -> bool:
+    """Whether a socket in TIME_WAIT may meet it, which has no process, no user and no inode."""
+
+    def put(leaf: Leaf, upper: bool) -> Condition:
+        if isinstance(leaf, States):
+            return unknown("TIME_WAIT" in leaf.states)
+        is_of_holder = isinstance(leaf, (*OWNER_TERMS, UserIs))
+        is_never_met = is_of_holder or getattr(leaf, "key", None) in NOT_IN_TIME_WAIT
+        return unknown(upper and not is_never_met)
+
+    return substitute(condition, put) != FALSE
 
 
 def owner_tests(condition: Condition) -> Iterator[Test]:

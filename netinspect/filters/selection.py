@@ -125,6 +125,18 @@ class Selection(Struct, frozen=True, kw_only=True):
             hasattr(leaf, "user") for leaf in leaves(self.expression)
         )
 
+    def may_be_in_time_wait(self) -> bool:
+        """Whether a socket in TIME_WAIT can be selected: on Linux it has no process and no user."""
+        states, told = self.query().states, (self.pids, self.processes, self.users)
+        is_left_out = states is not None and "TIME_WAIT" not in states
+        if is_left_out or any(condition is not None for condition in told):
+            return False
+        if self.expression == TRUE:
+            return True
+        from netinspect.filters.expansion import may_hold_in_time_wait
+
+        return may_hold_in_time_wait(self.expression)
+
     def socket_test(self) -> Test | None:
         """The test of what the socket itself tells; None when everything passes."""
         tests = [*self._state_tests(), *self._user_tests(), *self._place_tests()]

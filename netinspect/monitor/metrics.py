@@ -104,7 +104,9 @@ def fullest_queue(listing: Listing) -> Value:
 
     :raises SourceError: the source tells no queues.
     """
-    fullest = max(_queues(listing), key=lambda queue: queue.length, default=None)
+    listening = listing.selection.listening
+    queues = (q for q in _queues(listing) if not listening or q.socket.state == "LISTEN")
+    fullest = max(queues, key=lambda queue: queue.length, default=None)
     if fullest is None:
         return Value(0, "no socket with a queue", doubts(listing))
     return Value(fullest.length, fullest.text(), doubts(listing))
@@ -128,7 +130,7 @@ class Queue(NamedTuple):
 def fullest_destination(listing: Listing) -> Value:
     """Percent of the local ports that connections to one address and port can have.
 
-    :raises SourceError: the range of local ports is not known.
+    :raises SourceError: the range of local ports is not known, or TIME_WAIT is left out.
     """
     settings, ends = _ends(listing)
     if settings.ephemeral_range is None:
@@ -161,8 +163,12 @@ def time_wait_rate(listing: Listing) -> Value:
 def _ends(listing: Listing) -> tuple[Settings, Ends]:
     """The connections of a listing by where they lead, and what the kernel has been told."""
     captures = listing.captures
+    if not captures and not listing.selection.may_be_in_time_wait():
+        raise SourceError("the filters leave out TIME_WAIT, which has neither process nor user")
     settings = captured_settings(captures) if captures else read_settings()
     ends = Ends(LocalPorts(settings, _listened_ports(listing)))
+    if not captures:  # in every connection's way, also where filters leave them out
+        ends.held_ports |= _ports_in("bound")
     if listing.has_test:
         for connections in listing:
             ends.add(connections)
@@ -172,13 +178,15 @@ def _ends(listing: Listing) -> tuple[Settings, Ends]:
 
 
 def _listened_ports(listing: Listing) -> set[int]:
-    if listing.captures:
-        found: Iterable[Connection] = listing.captures.listeners()
-    else:
-        selection = select(protocols=["tcp"], states=["listen"])
-        listeners = Listing(selection, with_owners=False)
-        found = (c for connections in listeners for c in connections)
+    if not listing.captures:
+        return _ports_in("listen")
+    found = listing.captures.listeners()
     return {c.local_port for c in found if c.state == "LISTEN" and c.local_port is not None}
+
+
+def _ports_in(state: str) -> set[int]:
+    everything = Listing(select(protocols=["tcp"], states=[state]), with_owners=False)
+    return {c.local_port for records in everything for c in records if c.local_port is not None}
 
 
 def _queues(batches: Iterable[list[Connection]]) -> Iterator[Queue]:

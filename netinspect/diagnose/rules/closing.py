@@ -12,6 +12,7 @@ from netinspect.diagnose.finding import Severity
 from netinspect.diagnose.rule import Fault, Limits, Rule, Threshold
 from netinspect.diagnose.scene import Scene, is_unheld, key_of
 from netinspect.diagnose.sentences import counted, owner_text, shown
+from netinspect.errors import NotCheckedError
 from netinspect.model import Connection, State
 
 # Netdata, health.d/tcp_orphans.conf
@@ -20,6 +21,8 @@ ORPHANS_WARNING, ORPHANS_CRITICAL = 25, 50
 
 def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """The peer has closed, the program here does not."""
+    undecided: list[Connection] = []
+    is_found = False
     for sockets in _by_owner(
         c for c in scene.last.in_states("CLOSE_WAIT") if not is_unheld(c)
     ).values():
@@ -34,7 +37,9 @@ def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
             or _growing(scene, others, limits["sockets"])
             or _lasting(scene, sockets, limits["many"])
         )
+        undecided += _ageless(others, limits["sockets"]) + _ageless(idle, limits["idle_sockets"])
         if found:
+            is_found = True
             yield Fault(
                 _leak_severity(scene, sockets),
                 f"{owner_text(sockets[0])} does not close {counted(sockets, 'connection')} that "
@@ -43,12 +48,16 @@ def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
                 "high" if old else "medium",
                 shown(sockets),
             )
+    if not is_found:
+        _need_ages(undecided)
 
 
 def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Half closed by a program that keeps the descriptor: no timer ends that."""
     scene.need_told("timers", lambda c: c.timer)
     held = [c for c in scene.last.in_states("FIN_WAIT2") if not is_unheld(c) and c.timer is None]
+    undecided: list[Connection] = []
+    is_found = False
     for sockets in _by_owner(held).values():
         old = _waiting(sockets, limits["sockets"], limits["age_seconds"])
         found = (
@@ -56,7 +65,9 @@ def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
             or _growing(scene, sockets, limits["sockets"])
             or _lasting(scene, sockets, limits["many"])
         )
+        undecided += _ageless(sockets, limits["sockets"])
         if found:
+            is_found = True
             yield Fault(
                 "warning",
                 f"{owner_text(sockets[0])} keeps {counted(sockets, 'connection')} half closed",
@@ -64,6 +75,8 @@ def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
                 "high" if old else "medium",
                 shown(sockets),
             )
+    if not is_found:
+        _need_ages(undecided)
 
 
 def orphans(scene: Scene, limits: Limits) -> Iterator[Fault]:
@@ -130,6 +143,18 @@ def _waiting(sockets: list[Connection], most: float, seconds: float) -> str | No
     """How many are old, where those are so many; their age is the surest sign."""
     old = sum((_age_s(c) or 0) >= seconds for c in sockets)
     return f"{old} of them for more than {seconds:g} s" if old and old >= most else None
+
+
+def _ageless(sockets: list[Connection], most: float) -> list[Connection]:
+    """The sockets, where there are so many and nothing tells how old they are."""
+    is_told = any(_age_s(c) is not None for c in sockets)
+    return [] if is_told or len(sockets) < most else sockets
+
+
+def _need_ages(undecided: list[Connection]) -> None:
+    """:raises NotCheckedError: they may be old."""
+    if undecided:
+        raise NotCheckedError(f"it is not told how long {counted(undecided, 'connection')} waited")
 
 
 def _growing(scene: Scene, sockets: list[Connection], most: float) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import UNSET
 
 from netinspect.diagnose.rule import Fault, Limits, Rule, Threshold
-from netinspect.diagnose.scene import Scene, is_unheld
+from netinspect.diagnose.scene import Scene, is_unheld, key_of
 from netinspect.diagnose.sentences import counted, owner_text, peer_text, shown
 from netinspect.extended import TcpInfo
 from netinspect.model import Connection
@@ -54,10 +54,11 @@ def unread(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """A receive queue that stands still."""
     scene.need_told("queues", lambda c: c.recv_q is not None)
     stalled = (sender for _, sender in scene.stayed(_has_zero_window))
-    closed = {(c.remote_address, c.remote_port) for c in stalled}
+    readers = filter(None, map(scene.last.other_end, stalled))
+    told = set(map(key_of, readers))  # by zero_window
     for before, now in scene.stayed(lambda c: c.state == "ESTABLISHED" and not is_unheld(c)):
-        if (now.local_address, now.local_port) in closed:
-            continue  # zero_window says it
+        if key_of(now) in told:
+            continue
         info = _info(now)
         age = info.last_data_received_ms_ago if info else None
         if (
