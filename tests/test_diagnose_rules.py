@@ -172,6 +172,9 @@ def test_fin_wait2() -> None:
     (fault,) = faults("fin_wait2_leak", scene(held))
     assert fault.title == "nginx (pid 321) keeps 10 connections half closed"
     assert faults("fin_wait2_leak", scene(many(9, state="FIN_WAIT2", tcp_info=OLD))) == []
+    assert reason("fin_wait2_leak", scene(many(10, state="FIN_WAIT2"))) == (
+        "it is not told how long 10 connections waited"
+    )
     timed = many(10, state="FIN_WAIT2", tcp_info=OLD, timer=Timer("keepalive", 500, 0))
     assert faults("fin_wait2_leak", scene(timed)) == []
     assert faults("fin_wait2_leak", scene(many(10, state="FIN_WAIT2", inode=None, owners=()))) == []
@@ -356,8 +359,19 @@ class TestFlow:
 
     def test_one_fault_is_said_once(self) -> None:
         assert faults("receive_queue_not_read", scene([self.SENDER, self.READER])) == []
+        # another client of the same server is another fault
+        other = replace(self.READER, remote_port=44322, cookie=79, tcp_info=OLD)
+        (fault,) = faults("receive_queue_not_read", scene([self.SENDER, self.READER, other]))
+        assert fault.sockets == (other,)
         orphan = replace(self.SENDER, inode=None, owners=(), pid=None, state="FIN_WAIT1")
         assert faults("zero_window", scene([orphan])) == []
+
+    def test_an_ipv6_server_reads_from_an_ipv4_client(self) -> None:
+        addresses = {"local_address": "::ffff:10.0.0.2", "remote_address": "::ffff:10.0.0.1"}
+        reader = replace(self.READER, family="ipv6", **addresses)
+        (fault,) = faults("zero_window", scene([self.SENDER, reader]))
+        assert fault.sockets == (self.SENDER, reader)
+        assert faults("receive_queue_not_read", scene([self.SENDER, reader])) == []
 
     def test_a_window_that_opens_now_and_then(self) -> None:
         before = replace(self.SENDER, send_q=5001)

@@ -222,6 +222,45 @@ def test_as_nobody(tmp_path: Path) -> None:
     assert (found["used_percent"], found["likely_owners"]) == (90.0, [])
 
 
+@pytest.mark.parametrize("words", ["", f"--rport {FULL}", f"dport = :{FULL}", "-s time-wait"])
+def test_check_knows_what_is_bound_whatever_the_filter(words: str) -> None:
+    done = run("check", "--metric", "port-percent", "-w", "50", *words.split())
+    assert done.status == 1
+    used = 52 if "-s" in words else 54
+    assert f"({used} of {CAPACITY})" in done.out
+
+
+@pytest.mark.parametrize("metric", ["rate", "port-percent"])
+@pytest.mark.parametrize(
+    "words",
+    ["--process x", "--user root", "-s established", "-l", "user root", "not state time-wait"],
+)
+def test_check_needs_time_wait(metric: str, words: str) -> None:
+    done = run("check", "--metric", metric, "-w", "50", *words.split())
+    assert done.status == 3
+    assert "the filters leave out TIME_WAIT, which has neither process nor user" in done.out
+
+
+@pytest.mark.parametrize("words", ["-s bound", "state bound"])
+def test_check_of_bound_sockets_needs_a_source_that_shows_them(words: str) -> None:
+    assert run("check", "-c", "0", *words.split()).status == 2
+    done = run("check", "-c", "0", "--source", "proc", *words.split())
+    assert done.status == 3
+    assert "proc shows no sockets that are bound and nothing more" in done.out
+
+
+def test_a_queue_of_listeners_is_one_of_connections() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as datagrams, socket.socket() as client:
+        datagrams.bind(("127.0.0.1", 0))
+        client.connect(("127.0.0.1", QUIET))
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"unread", datagrams.getsockname())
+        assert "bytes wait to be read" in run("check", "-w", "9", "--metric", "queue").out
+        done = run("check", "-l", "-w", "9", "--metric", "queue")
+        assert done.status == 0
+        assert f"2 connections wait to be accepted on 127.0.0.1:{QUIET}" in done.out
+
+
 def test_the_table_fits_a_terminal() -> None:
     done = run_on_terminal("time-wait", "--advice", "all", columns=80)
     lines = done.out.splitlines()

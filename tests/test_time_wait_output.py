@@ -224,12 +224,28 @@ SEE = " (see netinspect time-wait --help)"
 
 
 @pytest.mark.parametrize(
+    "words", ["user != root", "not uid = 0", "user root or dport = :443", "recv_q = 0", "state all"]
+)
+def test_what_may_be_in_time_wait(words: str) -> None:
+    assert run("time-wait", *words.split()).status == 0
+
+
+LEFT_OUT = "time-wait: the expression leaves out all sockets in TIME_WAIT"
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ("--process nginx", NO_OWNER),
         ("--pid 1", NO_OWNER),
         ("--user root", NO_OWNER),
         ("process = nginx or dport = :443", NO_OWNER),
+        ("user root", LEFT_OUT),
+        ("uid = 0", LEFT_OUT),
+        ("state established", LEFT_OUT),
+        ("not state time-wait and dport = :443", LEFT_OUT),
+        ("exposure any or rtt > 5", LEFT_OUT),
+        ("--watch 1 inode > 0", LEFT_OUT),
         ("-s established", NO_TIME_WAIT),
         ("--listening", NO_TIME_WAIT),
         ("--exposure any", NO_TIME_WAIT),

@@ -36,6 +36,7 @@ from netinspect.model import Connection, Note, Owner, State
 from netinspect.owners import find_owners
 from netinspect.query import TRUE
 from netinspect.settings import Settings
+from netinspect.sources import SHOWING_BOUND
 from netinspect.sources.ends import EndCounter
 from netinspect.sources.platforms import platform
 from netinspect.sources.settings import (
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from netinspect.sources.capture import Captures
 
 TCP_TABLES = 2
-# They show sockets that are bound and nothing more.
-SHOWING_BOUND = frozenset({"sock_diag", "macos", "freebsd", "openbsd", "netbsd"})
 # Owners are looked for of so many destinations, the worst.
 MOST_WITH_OWNERS = 20
 MOST_OWNERS = 5  # of each

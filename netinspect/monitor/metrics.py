@@ -14,8 +14,9 @@ from netinspect.ends import Ends, LocalPorts
 from netinspect.errors import SourceError
 from netinspect.filters.selection import TCP_INFO_KEYS, Selection, select
 from netinspect.grouping.keys import OWNER_KEYS
-from netinspect.query import leaves, negated_leaves
+from netinspect.query import ALL_STATES, leaves, negated_leaves, possible_states
 from netinspect.settings import Settings
+from netinspect.sources import SHOWING_BOUND
 from netinspect.sources.ends import EndCounter
 from netinspect.sources.settings import captured_settings, read_settings
 
@@ -51,7 +52,17 @@ def untold(listing: Listing, by: Iterable[str] = ()) -> tuple[str, ...]:
     else:
         has_psutil = "psutil" in listing.envelope.sources
         missing = [what for what in wanted if has_psutil and what in UNTOLD_BY_PSUTIL]
-    return tuple(f"{', '.join(listing.envelope.sources)} tells no {what}" for what in missing)
+    sources = ", ".join(listing.envelope.sources)
+    reasons = [f"{sources} tells no {what}" for what in missing]
+    if _is_of_bound(listing.selection) and not SHOWING_BOUND.issuperset(listing.envelope.sources):
+        reasons.append(f"{sources} shows no sockets that are bound and nothing more")
+    return tuple(reasons)
+
+
+def _is_of_bound(selection: Selection) -> bool:
+    """Whether it asks for BOUND, and for nothing that every source shows."""
+    states = possible_states(selection.expression) & (selection.query().states or ALL_STATES)
+    return "BOUND" in states and states <= {"BOUND", "CLOSE"}
 
 
 def _wanted(selection: Selection, by: frozenset[str]) -> Iterator[str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from netinspect.relay import Relay
 
 KIND = attrgetter("protocol", "family", "state")
+# They show sockets that are bound and nothing more.
+SHOWING_BOUND = frozenset({"sock_diag", "macos", "freebsd", "openbsd", "netbsd"})
 UNDECIDED: frozenset[State] = frozenset()
 
 
