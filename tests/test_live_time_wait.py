@@ -230,6 +230,17 @@ def test_check_knows_what_is_bound_whatever_the_filter(words: str) -> None:
     assert f"({used} of {CAPACITY})" in done.out
 
 
+def test_check_tells_what_can_be_used_again() -> None:
+    (SETTINGS / "tcp_tw_reuse").write_text("1")
+    (SETTINGS / "tcp_tw_reuse_delay").write_text("1")
+    try:
+        done = run("check", "--metric", "port-percent", "-w", "50", "--rport", str(FULL))
+    finally:
+        (SETTINGS / "tcp_tw_reuse").write_text("0")
+    assert f"3.3 % of the local ports to 127.0.0.1 port {FULL} are in use" in done.out
+    assert f"(2 of {CAPACITY}, and 52 that can be used again)" in done.out
+
+
 @pytest.mark.parametrize("metric", ["rate", "port-percent"])
 @pytest.mark.parametrize(
     "words",

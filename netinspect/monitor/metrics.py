@@ -150,11 +150,14 @@ def fullest_destination(listing: Listing) -> Value:
     tallies = tally_ends(ends, settings).items()
     judged = [judge(end, tally, ports, settings, RATE_SECONDS) for end, tally in tallies]
     worst = max(judged, key=lambda d: d.used_percent or 0, default=None)
-    if worst is None or not worst.used_percent:
+    if worst is None or worst.used_percent is None or not worst.used_ports:
         return Value(0, "no connection takes a local port", doubts(listing))
+    reusable = worst.reusable_ports or 0
+    again = f", and {reusable} that can be used again" if reusable else ""
     text = (
         f"{worst.used_percent:g} % of the local ports to {worst.remote_address} port "
-        f"{worst.remote_port} are in use ({worst.used_ports} of {worst.capacity})"
+        f"{worst.remote_port} are in use "
+        f"({worst.used_ports - reusable} of {worst.capacity}{again})"
     )
     return Value(worst.used_percent, text, doubts(listing))
 
