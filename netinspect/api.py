@@ -101,7 +101,7 @@ class Listing:
         relay: Relay | None = None,
     ) -> None:
         self.selection = selection
-        self._source = source
+        self.source = source
         host, system, taken_at = _origin(captures)
         has_direction = with_direction or selection.needs_direction
         self.captures = captures
@@ -241,7 +241,7 @@ class Listing:
         See `find_owners`.
         """
         query = Query(tables=tuple(self.tables), needs_owners=False, needs_holders=False)
-        batches = Chain(candidates(self._source)).open(query)
+        batches = Chain(candidates(self.source)).open(query)
         return {inode for batch in batches for inode in inodes_of(batch)}
 
     def describe(self, connections: list[Connection]) -> list[Connection]:

@@ -156,6 +156,16 @@ def test_ports_that_are_reused_are_no_danger(reuse: str) -> None:
     assert codes(document)["time_wait_reused"] == ["info"]
 
 
+@pytest.mark.parametrize(
+    "question", ["time-wait", "diagnose --once", "check --finding port_exhaustion"]
+)
+def test_the_plan_says_that_owners_are_looked_for_later(question: str) -> None:
+    done = run(*question.split(), "--explain-plan")
+    assert "plan: owners are looked for of some of them\n" in done.err
+    done = run("time-wait", "--no-owners", "--explain-plan")
+    assert "plan: owners are not looked for\n" in done.err
+
+
 def test_filters_choose_what_is_counted() -> None:
     assert set(by_port(ask("--rport", str(HALF_FULL)))) == {HALF_FULL}
     assert set(by_port(ask("dport", "=", f":{FULL}"))) == {FULL}

@@ -168,7 +168,11 @@ def _check_finding(words: tuple[str, ...], options: dict[str, Any]) -> int:
     if seconds >= options["timeout"]:
         raise UsageError(f"--sample {seconds:g} takes all of --timeout {options['timeout']:g}")
     seen = observation_of(words, options, seconds, time.sleep)
-    explain_plan(seen.listing, is_wanted=options["explain_plan"])
+    explain_plan(
+        seen.listing,
+        is_wanted=options["explain_plan"],
+        owners_follow=seen.listing.captures is None,
+    )
     outcome = apply([rule], seen.scene, changed)
     faults = [fault for _, fault in outcome.faults]
     status = STATUSES[faults[0].severity] if faults else Status.OK

@@ -166,7 +166,8 @@ def _diagnose(words: tuple[str, ...], options: dict[str, Any]) -> int:
     rules, changed = _chosen(options), parse_settings(options["settings"], ALL)
     output = output_of(options)
     observation = _observe(words, options)
-    explain_plan(observation.listing, is_wanted=options["explain_plan"])
+    listing = observation.listing
+    explain_plan(listing, is_wanted=options["explain_plan"], owners_follow=listing.captures is None)
     document = _document(observation, rules, changed)
     write(render_diagnosis(document, output, terminal_width=terminal_width()))
     captures = observation.listing.captures

@@ -358,12 +358,15 @@ def check_words(words: tuple[str, ...]) -> None:
     raise UsageError(unknown_word("condition", word, KEYWORDS))
 
 
-def explain_plan(listing: Listing, *, is_wanted: bool) -> None:
-    """Say on stderr what was asked of whom, when that is wanted."""
+def explain_plan(listing: Listing, *, is_wanted: bool, owners_follow: bool = False) -> None:
+    """Say on stderr what was asked of whom, when that is wanted.
+
+    :param owners_follow: the owners of some of the sockets are looked for after the listing.
+    """
     if is_wanted:
         from netinspect.cli.plan import plan_lines
 
-        for line in plan_lines(listing):
+        for line in plan_lines(listing, owners_follow=owners_follow):
             print_error(line)
 
 

@@ -14,7 +14,7 @@ TCP: tuple[Table, ...] = (Table("tcp", "ipv4"), Table("tcp", "ipv6"))
 IN_KERNEL: frozenset[Protocol] = frozenset({"tcp", "udp", "udplite", "raw"})
 
 
-def plan_lines(listing: Listing) -> Iterator[str]:
+def plan_lines(listing: Listing, *, owners_follow: bool = False) -> Iterator[str]:
     """A line for each question that was asked, and what became of it."""
     if listing.captures:
         for capture in listing.captures.used:
@@ -28,7 +28,10 @@ def plan_lines(listing: Listing) -> Iterator[str]:
         for tables in () if listing.captures else _dumps(part.tables):
             yield from _dump_lines(listing, part, tables)
         yield f"plan: tested here: {_tested_here(part)}"
-    yield f"plan: owners are {'' if listing.looks_for_owners else 'not '}looked for"
+    if owners_follow and not listing.looks_for_owners:
+        yield "plan: owners are looked for of some of them"
+    else:
+        yield f"plan: owners are {'' if listing.looks_for_owners else 'not '}looked for"
 
 
 def _dumps(tables: tuple[Table, ...]) -> Iterator[tuple[Table, ...]]:

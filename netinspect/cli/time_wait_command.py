@@ -164,6 +164,7 @@ def _selection(selection: Selection, options: dict[str, Any]) -> Selection:
     """
     from msgspec.structs import replace
 
+    from netinspect.monitor.time_wait import leaves_out_time_wait
     from netinspect.sources.platforms import platform
 
     tables = tuple(table for table in selection.tables if table.protocol == "tcp")
@@ -183,7 +184,7 @@ def _selection(selection: Selection, options: dict[str, Any]) -> Selection:
             "time-wait: a socket in TIME_WAIT belongs to no process and no user, so none can be "
             "selected by them; leave that out, and look at the likely processes"
         )
-    if not selection.may_be_in_time_wait():
+    if leaves_out_time_wait(selection):
         raise UsageError(
             "time-wait: the expression leaves out all sockets in TIME_WAIT, which have no other "
             "state, and neither user nor inode"

@@ -33,8 +33,8 @@ from netinspect.diagnose.time_wait_record import Destination, LikelyOwner, Sampl
 from netinspect.ends import End, Ends, LocalPorts, end_of_connection, plain
 from netinspect.filters.selection import Selection, select
 from netinspect.model import Connection, Note, Owner, State
+from netinspect.monitor.time_wait import is_all, listened_ports, ports_in
 from netinspect.owners import find_owners
-from netinspect.query import TRUE
 from netinspect.settings import Settings
 from netinspect.sources import SHOWING_BOUND
 from netinspect.sources.ends import EndCounter
@@ -49,7 +49,6 @@ from netinspect.sources.settings import (
 if TYPE_CHECKING:
     from netinspect.sources.capture import Captures
 
-TCP_TABLES = 2
 # Owners are looked for of so many destinations, the worst.
 MOST_WITH_OWNERS = 20
 MOST_OWNERS = 5  # of each
@@ -112,7 +111,8 @@ def ask(wanted: Wanted) -> TimeWait:
     if before:
         evidence = _compared(evidence, before, look, wanted)
     destinations, owner_notes = _with_owners(wanted, look)
-    explain_plan(look.listing, is_wanted=wanted.is_explained)
+    owners_follow = wanted.has_owners and wanted.captures is None
+    explain_plan(look.listing, is_wanted=wanted.is_explained, owners_follow=owners_follow)
     return _document(look, evidence, destinations, owner_notes)
 
 
@@ -131,7 +131,7 @@ def _look(counted: Counted, settings: Settings, rate_seconds: int) -> Look:
 
 def _count(wanted: Wanted, settings: Settings) -> Counted:
     """Count the sockets by where they lead."""
-    ends = Ends(LocalPorts(settings, _listened_ports(wanted)))
+    ends = Ends(LocalPorts(settings, listened_ports(wanted.source, wanted.captures)))
     counter = EndCounter(ends)
     # What comes without asking is taken; on Linux nobody has a socket in TIME_WAIT.
     gives_owners = wanted.captures is not None or platform() != "linux"
@@ -148,33 +148,9 @@ def _count(wanted: Wanted, settings: Settings) -> Counted:
             ends.add(connections)
     else:
         counter.count(listing.batches())
-    if not _is_all(listing) and not wanted.captures:
-        ends.held_ports |= _ports_in(wanted, "bound")
+    if not is_all(listing) and not wanted.captures:
+        ends.held_ports |= ports_in("bound", wanted.source)
     return Counted(listing, ends, tally_ends(ends, settings))
-
-
-def _is_all(listing: Listing) -> bool:
-    """Whether every TCP socket is counted."""
-    selection = listing.selection
-    is_whole = len(selection.tables) == TCP_TABLES and selection.query().condition == TRUE
-    return is_whole and not listing.has_test
-
-
-def _listened_ports(wanted: Wanted) -> set[int]:
-    """The ports of all listeners, whatever the selection leaves out."""
-    if wanted.captures is None:
-        return _ports_in(wanted, "listen")
-    return {
-        c.local_port
-        for c in wanted.captures.listeners()
-        if c.state == "LISTEN" and c.local_port is not None
-    }
-
-
-def _ports_in(wanted: Wanted, state: str) -> set[int]:
-    everything = select(protocols=["tcp"], states=[state])
-    listing = Listing(everything, source=wanted.source, with_owners=False)
-    return {c.local_port for sockets in listing for c in sockets if c.local_port is not None}
 
 
 def _begin(wanted: Wanted, settings: Settings) -> Moment:
@@ -259,7 +235,7 @@ def _document(
 
 def _rate(look: Look, sample: Sample | None) -> float | None:
     """By the counter, if it counts nothing that was not asked for."""
-    if sample and sample.time_wait_entered is not None and _is_all(look.listing):
+    if sample and sample.time_wait_entered is not None and is_all(look.listing):
         return round(sample.time_wait_entered / sample.seconds, 1)
     return look.picture.created_per_second
 

@@ -76,8 +76,8 @@ def cgroup_fault(path: str, text: str, problem: str) -> ExpressionError:
 
 def fault_at_last(keywords: Collection[str], text: str, problem: str) -> ExpressionError:
     """The error that an expression has too many of some conditions: the last is one of them."""
-    place = max((t for t in tokenize(text) if t.reserved in keywords), key=lambda t: t.start)
-    return ExpressionError(problem, text, place.start, place.end)
+    last = [token for token in tokenize(text) if token.reserved in keywords][-1]
+    return ExpressionError(problem, text, last.start, last.end)
 
 
 class _Parser:

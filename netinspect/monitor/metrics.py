@@ -12,8 +12,9 @@ from netinspect.diagnose.destinations import RATE_SECONDS, count_ports, judge, t
 from netinspect.diagnose.time_wait import picture
 from netinspect.ends import Ends, LocalPorts
 from netinspect.errors import SourceError
-from netinspect.filters.selection import TCP_INFO_KEYS, Selection, select
+from netinspect.filters.selection import TCP_INFO_KEYS, Selection
 from netinspect.grouping.keys import OWNER_KEYS
+from netinspect.monitor.time_wait import is_all, leaves_out_time_wait, listened_ports, ports_in
 from netinspect.query import ALL_STATES, leaves, negated_leaves, possible_states
 from netinspect.settings import Settings
 from netinspect.sources import SHOWING_BOUND
@@ -177,30 +178,18 @@ def time_wait_rate(listing: Listing) -> Value:
 def _ends(listing: Listing) -> tuple[Settings, Ends]:
     """The connections of a listing by where they lead, and what the kernel has been told."""
     captures = listing.captures
-    if not captures and not listing.selection.may_be_in_time_wait():
+    if not captures and leaves_out_time_wait(listing.selection):
         raise SourceError("the filters leave out TIME_WAIT, which has neither process nor user")
     settings = captured_settings(captures) if captures else read_settings()
-    ends = Ends(LocalPorts(settings, _listened_ports(listing)))
-    if not captures:  # in every connection's way, also where filters leave them out
-        ends.held_ports |= _ports_in("bound")
+    ends = Ends(LocalPorts(settings, listened_ports(listing.source, captures)))
+    if not captures and not is_all(listing):  # in every connection's way all the same
+        ends.held_ports |= ports_in("bound", listing.source)
     if listing.has_test:
         for connections in listing:
             ends.add(connections)
     else:
         EndCounter(ends).count(listing.batches())
     return settings, ends
-
-
-def _listened_ports(listing: Listing) -> set[int]:
-    if not listing.captures:
-        return _ports_in("listen")
-    found = listing.captures.listeners()
-    return {c.local_port for c in found if c.state == "LISTEN" and c.local_port is not None}
-
-
-def _ports_in(state: str) -> set[int]:
-    everything = Listing(select(protocols=["tcp"], states=[state]), with_owners=False)
-    return {c.local_port for records in everything for c in records if c.local_port is not None}
 
 
 def _queues(batches: Iterable[list[Connection]]) -> Iterator[Queue]:

@@ -21,62 +21,69 @@ ORPHANS_WARNING, ORPHANS_CRITICAL = 25, 50
 
 def close_wait(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """The peer has closed, the program here does not."""
-    undecided: list[Connection] = []
-    is_found = False
-    for sockets in _by_owner(
-        c for c in scene.last.in_states("CLOSE_WAIT") if not is_unheld(c)
-    ).values():
-        # an unread end alone is what a pool of idle connections looks like
-        idle = [c for c in sockets if c.recv_q == 1]
-        others = [c for c in sockets if c.recv_q != 1]
-        old = _waiting(others, limits["sockets"], limits["age_seconds"]) or _waiting(
-            idle, limits["idle_sockets"], limits["idle_age_seconds"]
+    held = [c for c in scene.last.in_states("CLOSE_WAIT") if not is_unheld(c)]
+    groups = _by_owner(held).values()
+    faults = [fault for sockets in groups for fault in _unclosed(scene, sockets, limits)]
+    if not faults:
+        for idle, others in map(_parted, groups):
+            _need_ages(idle, limits["idle_sockets"])
+            _need_ages(others, limits["sockets"])
+    yield from faults
+
+
+def _unclosed(scene: Scene, sockets: list[Connection], limits: Limits) -> Iterator[Fault]:
+    idle, others = _parted(sockets)
+    old = _waiting(others, limits["sockets"], limits["age_seconds"]) or _waiting(
+        idle, limits["idle_sockets"], limits["idle_age_seconds"]
+    )
+    found = (
+        old
+        or _growing(scene, others, limits["sockets"])
+        or _lasting(scene, sockets, limits["many"])
+    )
+    if found:
+        yield Fault(
+            _leak_severity(scene, sockets),
+            f"{owner_text(sockets[0])} does not close {counted(sockets, 'connection')} that "
+            "the other side has ended",
+            (found, *_unread(sockets), *_descriptors(scene, sockets)),
+            "high" if old else "medium",
+            shown(sockets),
         )
-        found = (
-            old
-            or _growing(scene, others, limits["sockets"])
-            or _lasting(scene, sockets, limits["many"])
-        )
-        undecided += _ageless(others, limits["sockets"]) + _ageless(idle, limits["idle_sockets"])
-        if found:
-            is_found = True
-            yield Fault(
-                _leak_severity(scene, sockets),
-                f"{owner_text(sockets[0])} does not close {counted(sockets, 'connection')} that "
-                "the other side has ended",
-                (found, *_unread(sockets), *_descriptors(scene, sockets)),
-                "high" if old else "medium",
-                shown(sockets),
-            )
-    if not is_found:
-        _need_ages(undecided)
+
+
+def _parted(sockets: list[Connection]) -> tuple[list[Connection], list[Connection]]:
+    """An unread end alone is what a pool of idle connections looks like; and the others."""
+    return [c for c in sockets if c.recv_q == 1], [c for c in sockets if c.recv_q != 1]
 
 
 def fin_wait2(scene: Scene, limits: Limits) -> Iterator[Fault]:
     """Half closed by a program that keeps the descriptor: no timer ends that."""
     scene.need_told("timers", lambda c: c.timer)
     held = [c for c in scene.last.in_states("FIN_WAIT2") if not is_unheld(c) and c.timer is None]
-    undecided: list[Connection] = []
-    is_found = False
-    for sockets in _by_owner(held).values():
-        old = _waiting(sockets, limits["sockets"], limits["age_seconds"])
-        found = (
-            old
-            or _growing(scene, sockets, limits["sockets"])
-            or _lasting(scene, sockets, limits["many"])
+    groups = _by_owner(held).values()
+    faults = [fault for sockets in groups for fault in _half_closed(scene, sockets, limits)]
+    if not faults:
+        for sockets in groups:
+            _need_ages(sockets, limits["sockets"])
+    yield from faults
+
+
+def _half_closed(scene: Scene, sockets: list[Connection], limits: Limits) -> Iterator[Fault]:
+    old = _waiting(sockets, limits["sockets"], limits["age_seconds"])
+    found = (
+        old
+        or _growing(scene, sockets, limits["sockets"])
+        or _lasting(scene, sockets, limits["many"])
+    )
+    if found:
+        yield Fault(
+            "warning",
+            f"{owner_text(sockets[0])} keeps {counted(sockets, 'connection')} half closed",
+            (found, "the other side has not closed, and no timer runs while a program has it"),
+            "high" if old else "medium",
+            shown(sockets),
         )
-        undecided += _ageless(sockets, limits["sockets"])
-        if found:
-            is_found = True
-            yield Fault(
-                "warning",
-                f"{owner_text(sockets[0])} keeps {counted(sockets, 'connection')} half closed",
-                (found, "the other side has not closed, and no timer runs while a program has it"),
-                "high" if old else "medium",
-                shown(sockets),
-            )
-    if not is_found:
-        _need_ages(undecided)
 
 
 def orphans(scene: Scene, limits: Limits) -> Iterator[Fault]:
@@ -145,16 +152,10 @@ def _waiting(sockets: list[Connection], most: float, seconds: float) -> str | No
     return f"{old} of them for more than {seconds:g} s" if old and old >= most else None
 
 
-def _ageless(sockets: list[Connection], most: float) -> list[Connection]:
-    """The sockets, where there are so many and nothing tells how old they are."""
-    is_told = any(_age_s(c) is not None for c in sockets)
-    return [] if is_told or len(sockets) < most else sockets
-
-
-def _need_ages(undecided: list[Connection]) -> None:
-    """:raises NotCheckedError: they may be old."""
-    if undecided:
-        raise NotCheckedError(f"it is not told how long {counted(undecided, 'connection')} waited")
+def _need_ages(sockets: list[Connection], most: float) -> None:
+    """:raises NotCheckedError: there are so many, and nothing tells how old they are."""
+    if sockets and len(sockets) >= most and all(_age_s(c) is None for c in sockets):
+        raise NotCheckedError(f"it is not told how long {counted(sockets, 'connection')} waited")
 
 
 def _growing(scene: Scene, sockets: list[Connection], most: float) -> str | None:
