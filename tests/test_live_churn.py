@@ -24,6 +24,9 @@ PAIRS = 250  # of TCP and of UDP: 1,000 sockets, and a listener
 CHANGES_A_SECOND = 2000
 CHANGES = 4000
 SNAPSHOTS = 100
+# Between two reads the kernel counts how far it is in a hash slot of UDP: where a socket before
+# that place is closed, it leaves one out (udp_dump(), net/ipv4/udp_diag.c): in one run of thirty.
+MOST_MISSED = 2
 
 
 @contextmanager
@@ -66,6 +69,7 @@ def test_none_is_missing_doubled_or_wrong() -> None:
         inodes = {made.inode for made in zoo.made.values()}
         with churn() as process:
             cookies: set[int | None] = set()
+            missed: Counter[Made] = Counter()
             snapshots = 0
             while snapshots < SNAPSHOTS or len(cookies) < CHANGES:
                 assert process.poll() is None
@@ -73,7 +77,9 @@ def test_none_is_missing_doubled_or_wrong() -> None:
                 snapshots += 1
                 found = Counter(as_made(c) for c in connections if c.inode in inodes)
                 assert found - stable == Counter()
-                assert stable - found == Counter()
+                missed.update(stable - found)
                 one = {c.cookie for c in connections}
                 assert len(one) == len(connections)
                 cookies |= one
+            assert {made.protocol for made in missed} <= {"udp"}
+            assert missed.total() <= MOST_MISSED
